@@ -1,0 +1,198 @@
+"""A bundle as a store: immutable, opened by reading its header and its end, verified as far as it is touched."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from archimport.bundle import format as bundle_format
+from archimport.bundle.format import FOLDER, HEADER_SIZE, Row, Tables
+from archimport.runtime.codec import zstd_module
+from archimport.runtime.errors import ArchimportError, ConfigError, FormatError, LimitError
+from archimport.runtime.file import ContainerFile
+from archimport.runtime.names import check_name, join
+from archimport.runtime.store import Entry, Store
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+#: What `mount` may ask of a bundle: nothing.
+OPTIONS: frozenset[str] = frozenset()
+#: How many decompressed blocks are kept: neighbours are imported together.
+_BLOCKS_KEPT = 8
+_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+_PLATFORM = f"{sys.platform}_{os.uname().machine}" if hasattr(os, "uname") else sys.platform
+
+
+def open_store(path: str) -> BundleStore:
+    """Open the bundle at `path`: FormatError, IntegrityError or StoreUnavailable if that cannot be."""
+    return BundleStore(path)
+
+
+class BundleStore(Store):
+    """A bundle. Opening verifies header, root, tables and tail; a lookup one page; a read one block.
+
+    `meta` is what the bundle says of itself; `layers` are those that this interpreter uses.
+    """
+
+    kind = "bundle"
+
+    def __init__(self, path: str) -> None:
+        self.location = path
+        self.file = ContainerFile(path)
+        self._pages: dict[int, tuple[bytes, dict[bytes, tuple[int, ...]]]] = {}
+        self._blocks: dict[int, bytes] = {}
+        try:
+            self._open()
+        except ArchimportError as exc:
+            self.file.close()
+            exc.store = path
+            raise
+
+    def _open(self) -> None:
+        size = self.file.size
+        self._header = bundle_format.read_header(self.file.read(0, min(size, HEADER_SIZE)), size)
+        end = self.file.read(self._header.root, size - self._header.root)
+        root_size = self._header.root_size
+        self.root = bundle_format.read_root(end[:root_size], self._header)
+        bundle_format.verify(end[root_size:], self.root.tail_digest, "tail")
+        self.tables = Tables(self.file.read(self.root.tables, self._header.root - self.root.tables), self.root)
+        self.meta = self.root.meta
+        self.targets = _targets(self.meta)
+        self._layers = frozenset((0, *(layer for _, _, layer in filter(_is_this, self.targets))))
+
+    def check(self) -> None:
+        """Raise ConfigError if the bundle was not made for this version of Python on this platform, or cannot be read.
+
+        Then its decoder is loaded, before anything is looked for in the bundle.
+        """
+        if self.meta.get("codec") == "zstd":
+            zstd_module()
+        if not self.targets or any(map(_is_this, self.targets)):
+            return
+        names = [python if platform == "any" else f"{python} on {platform}" for python, platform, _ in self.targets]
+        raise ConfigError(
+            f"{self.location!r} supports Python {', '.join(names)}, not {_PYTHON} on {_PLATFORM}",
+            store=self.location,
+            hint="run it with one of these, or pack it for this one",
+        )
+
+    def lookup(self, path: str) -> Entry | None:
+        """Give the entry at `path`, or None; reads and verifies one page of the index at most."""
+        rows = self._rows(path)
+        if not rows:
+            return None
+        row = rows[0]
+        if row.kind == FOLDER:
+            return Entry(path, is_dir=True, handle=rows)
+        return Entry(path, size=row.size, mtime=0, digest=row.digest, handle=rows)
+
+    def list(self, folder: str) -> Sequence[str]:
+        """Give the sorted names of the children of `folder`."""
+        names: set[str] = set()
+        for row in self._rows(folder):
+            if row.kind == FOLDER:
+                names.update(self._children(row))
+        return sorted(names)
+
+    def _children(self, row: Row) -> Iterator[str]:
+        if row.size > bundle_format.MAX_LISTING:
+            raise LimitError("folder has too many children", store=self.location, member=row.path)
+        for name in bundle_format.read_listing(self.content(row)):
+            check_name(join(row.path, name))
+            yield name
+
+    def read(self, entry: Entry) -> bytes:
+        """Give the content of a member; IntegrityError or FormatError if its block is damaged."""
+        rows: tuple[Row, ...] = entry.handle  # type: ignore[assignment]  # what lookup made
+        return self.content(rows[0])
+
+    def _rows(self, path: str) -> tuple[Row, ...]:
+        number = bundle_format.page_number(path, self.root.page_count)
+        page = self._pages.get(number) or self.load_page(number)
+        raw, found = page
+        places = found.get(path.encode("utf-8", "surrogatepass"), ())
+        return tuple([bundle_format.read_row(raw, at, path) for at in places])
+
+    def load_page(self, number: int) -> tuple[bytes, dict[bytes, tuple[int, ...]]]:
+        """Give a verified page, and where in it the rows of this interpreter's layers are."""
+        try:
+            page = self.tables.page(number)
+            raw = self.file.read(page.offset, page.size)
+            bundle_format.verify(raw, page.digest, "page of the index")
+            loaded = self._pages[number] = raw, bundle_format.read_page(raw, self._layers)
+        except ArchimportError as exc:
+            exc.store = self.location
+            raise
+        return loaded
+
+    def content(self, row: Row) -> bytes:
+        """Give the content of a row of the index."""
+        if not row.size:
+            return b""
+        try:
+            block = self._blocks.get(row.block)
+            if block is None:
+                block = self._load_block(row.block)
+        except ArchimportError as exc:
+            exc.store, exc.member = self.location, row.path
+            raise
+        if row.offset + row.size > len(block):
+            raise FormatError("member reaches beyond its block", store=self.location, member=row.path)
+        return block[row.offset : row.offset + row.size]
+
+    def _load_block(self, number: int) -> bytes:
+        block = self.tables.block(number)
+        raw = block.unpack(self.file.read(block.offset, block.stored))
+        while len(self._blocks) >= _BLOCKS_KEPT:
+            self._blocks.pop(next(iter(tuple(self._blocks)), number), None)
+        self._blocks[number] = raw
+        return raw
+
+    def describe(self) -> dict[str, object]:
+        """Give size, number of members and blocks, codecs, targets, and what the bundle says of itself."""
+        blocks = [self.tables.block(number) for number in range(self.root.blocks)]
+        codecs = {bundle_format.CODECS[block.codec][0] for block in blocks if block.codec in bundle_format.CODECS}
+        return {
+            "format": bundle_format.VERSION,
+            "size": self.file.size,
+            "members": self.root.members,
+            "content": sum(block.raw for block in blocks),
+            "blocks": len(blocks),
+            "compression": ", ".join(sorted(codecs)),
+            "signed": bool(self.root.signatures),
+            "meta": self.meta,
+        }
+
+    def verify(self) -> Iterator[str]:
+        """Check every byte of the file and that the index says what there is; a line for each part."""
+        from archimport.bundle.verify import (
+            verify,
+        )  # deferred: an import never asks for it
+
+        try:
+            yield from verify(self)
+        except ArchimportError as exc:
+            exc.store = self.location
+            raise
+
+    def close(self) -> None:
+        """Close the file."""
+        self.file.close()
+
+
+def _targets(meta: dict[str, str]) -> list[tuple[str, str, int]]:
+    """Parse the line `targets`: `PYTHON/PLATFORM/LAYER`, separated by spaces."""
+    try:
+        return [
+            (python, platform, int(layer))
+            for python, platform, layer in (target.split("/") for target in meta.get("targets", "").split())
+        ]
+    except ValueError:
+        raise FormatError("targets of the bundle are damaged") from None
+
+
+def _is_this(target: tuple[str, str, int]) -> bool:
+    python, platform, _ = target
+    return python == _PYTHON and platform in ("any", _PLATFORM)

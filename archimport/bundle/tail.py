@@ -1,0 +1,63 @@
+"""The tail of a bundle: the small zip by which a stock interpreter starts it."""
+
+from __future__ import annotations
+
+import importlib.resources
+import io
+import os
+import zipfile
+from typing import TYPE_CHECKING
+
+from archimport.runtime.digest import digest
+from archimport.runtime.magic import TAIL_COMMENT
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+#: What is carried: the folder `runtime`, and what reads bundles.
+_CARRIED = ("__init__.py", "bundle/__init__.py", "bundle/format.py", "bundle/store.py", "bundle/verify.py")
+
+
+def carried_sources() -> dict[str, bytes]:
+    """Give the source of every module that a bundle carries, by its path from the folder above `archimport`."""
+    root = importlib.resources.files("archimport")
+    runtime = (f"runtime/{file.name}" for file in root.joinpath("runtime").iterdir() if file.name.endswith(".py"))
+    return {f"archimport/{path}": root.joinpath(path).read_bytes() for path in sorted((*_CARRIED, *runtime))}
+
+
+def tail_files(runtimes: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Give the files of the tail; `runtimes` are marshalled tables of the carried modules by magic of pycs."""
+    stub = importlib.resources.files("archimport.bundle").joinpath("stub.py").read_bytes()
+    tables = {f"runtime/{magic}": digest(table) + table for magic, table in sorted(runtimes.items())}
+    return {"__main__.py": stub, **tables, **carried_sources()}
+
+
+def write_tail(files: Mapping[str, bytes], offset: int) -> bytes:
+    """Give the zip of `files`, with offsets as they are once `offset` bytes stand before it.
+
+    What every start reads is stored, the sources are deflated.
+    """
+    stream = _Shifted(offset)
+    with zipfile.ZipFile(stream, "w") as archive:
+        for name, content in files.items():
+            info = zipfile.ZipInfo(name, _EPOCH)
+            info.create_system, info.external_attr = 3, 0o100644 << 16
+            info.compress_type = zipfile.ZIP_DEFLATED if name.startswith("archimport/") else zipfile.ZIP_STORED
+            archive.writestr(info, content)
+        archive.comment = TAIL_COMMENT
+    return stream.getvalue()
+
+
+class _Shifted(io.BytesIO):
+    """A stream that says it begins at an offset."""
+
+    def __init__(self, offset: int) -> None:
+        super().__init__()
+        self._offset = offset
+
+    def tell(self) -> int:
+        return super().tell() + self._offset
+
+    def seek(self, position: int, whence: int = os.SEEK_SET) -> int:
+        return super().seek(position - self._offset if whence == os.SEEK_SET else position, whence) + self._offset

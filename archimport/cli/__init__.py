@@ -1,0 +1,75 @@
+"""The command line: one file per command; the only code that prints or exits."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+
+import click
+
+from archimport import __version__
+from archimport.runtime.errors import ArchimportError
+
+#: Command to one line of help; each is the attribute `command` of the module of its name.
+_COMMANDS = {
+    "pack": "Pack requirements, projects and folders into one file.",
+    "run": "Run an app, a module or code from a store.",
+    "ls": "List the members of a store.",
+    "info": "Describe a store.",
+    "cat": "Print a member of a store.",
+    "extract": "Write the members of a store to a folder.",
+    "verify": "Check every byte of a store.",
+}
+
+
+class _Commands(click.Group):
+    """Commands loaded when they are asked for: none pays for another's imports."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in _COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"archimport.cli.{name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+
+@click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="archimport")
+@click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")
+def cli() -> None:
+    """Import Python from zip archives and single-file bundles."""
+
+
+def main() -> None:
+    """Run the command line: exit status 0 done, 1 a typed error in one line on stderr, 2 usage."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that what is temporary goes
+    try:
+        cli(prog_name="archimport", standalone_mode=False)
+    except click.Abort:
+        sys.stderr.write("archimport: error: interrupted\n")
+        sys.exit(128 + signal.SIGINT)
+    except click.ClickException as exc:
+        exc.show()
+        sys.exit(exc.exit_code)
+    except ArchimportError as exc:
+        if "--debug" in sys.argv[1:2]:
+            raise
+        sys.stderr.write(f"archimport: error: {exc}\n")
+        sys.exit(1)
+    except BrokenPipeError:
+        sys.stderr.close()  # nobody reads any more: say nothing at exit either
+        sys.exit(1)
+    except OSError as exc:  # of the terminal, the current folder or the disk: no store's, those are translated
+        if "--debug" in sys.argv[1:2]:
+            raise
+        where = f": {exc.filename!r}" if exc.filename else ""
+        sys.stderr.write(f"archimport: error: {exc.strerror or exc}{where}\n")
+        os._exit(1)  # what could not be written is not tried again at exit

@@ -1,0 +1,106 @@
+"""`archimport pack`."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from archimport.cli.store import json_option, print_json
+from archimport.runtime.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from archimport.pack.build import Packed
+
+
+@click.command("pack")
+@click.argument("inputs", metavar="[REQUIREMENT | PATH]...", nargs=-1)
+@click.option("-o", "--output", required=True, metavar="OUT", help="The file to write: x.arc (bundle) or x.zip.")
+@click.option("-r", "--requirements", multiple=True, metavar="FILE", help="A requirements file.")
+@click.option("-e", "--entry", metavar="MODULE[:FUNC]", help="Where the app starts.")
+@click.option("-c", "--script", metavar="CONSOLE_SCRIPT", help="Start at a console script of what is packed.")
+@click.option(
+    "--python",
+    "pythons",
+    multiple=True,
+    metavar="X.Y",
+    help="A Python to pack for; by default this one, and the others that can run the result.",
+)
+@click.option("--codec", type=click.Choice(["stored", "deflate", "zstd"]), help="Compress a bundle in this way.")
+@click.option("--open", "is_open", is_flag=True, help="Let a bundle's app see the environment that it runs in.")
+@json_option
+def command(
+    inputs: tuple[str, ...],
+    output: str,
+    requirements: tuple[str, ...],
+    entry: str | None,
+    script: str | None,
+    pythons: tuple[str, ...],
+    codec: str | None,
+    is_open: bool,
+    as_json: bool,
+) -> None:
+    """Pack requirements, projects, wheels and plain folders into one file.
+
+    A folder with a pyproject.toml or setup.py is built; any other is taken as it is, its content at the root.
+    """
+    with _progress() as progress:
+        packed = _pack()(
+            inputs,
+            output,
+            requirements=requirements,
+            entry=entry,
+            script=script,
+            python=pythons,
+            codec=codec,
+            open=is_open,
+            progress=progress,
+        )
+    _warn(packed)
+    if as_json:
+        print_json(packed._asdict())
+        return
+    runs = f", starts at {packed.entry}" if packed.entry else ""
+    click.echo(
+        f"{packed.path}: {packed.kind} of {packed.members} members, {packed.size / 1e6:.2f} MB, "
+        f"for Python {', '.join(packed.pythons)}{runs}"
+    )
+
+
+def _pack() -> Callable[..., Packed]:
+    try:
+        from archimport.pack.build import pack
+    except ModuleNotFoundError as exc:
+        if (exc.name or "").startswith("archimport"):
+            raise
+        raise ConfigError(f"packing needs {exc.name}", hint="pip install 'archimport[pack]'") from None
+    return pack
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Callable[[str], object]]:
+    """Show the stage on a terminal, and nothing on a pipe."""
+    if not sys.stderr.isatty():
+        yield str
+        return
+    try:
+        from rich.console import Console
+    except ModuleNotFoundError:
+        raise ConfigError("packing needs rich", hint="pip install 'archimport[pack]'") from None
+    with Console(stderr=True).status("packing") as status:
+        yield status.update
+
+
+def _warn(packed: Packed) -> None:
+    if packed.left_out:
+        click.echo(f"warning: left out, since native: {', '.join(packed.left_out)}", err=True)
+    if packed.source_only:
+        names = ", ".join(packed.source_only)
+        click.echo(f"warning: no bytecode, since there is no interpreter here: Python {names}", err=True)
+    if packed.without_decoder:
+        names = ", ".join(packed.without_decoder)
+        click.echo(f"warning: reads zstd only where backports.zstd is installed: Python {names}", err=True)

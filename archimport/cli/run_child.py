@@ -1,0 +1,34 @@
+"""The process of `archimport run`, run by path: the app must not find the modules of the command line loaded.
+
+Arguments: the folder that archimport is in, the store, `-m` or `-c`, the module or the code, and the app's arguments.
+"""
+
+import os
+import sys
+
+
+def main() -> None:
+    """Mount the store and run what was asked for, as `__main__`."""
+    home, source, what, name, *arguments = sys.argv[1:]
+    path = [entry for entry in sys.path if entry != os.path.dirname(__file__)]
+    sys.path[:] = [*path, home]
+    from archimport.bundle.stub import standard_library
+    from archimport.runtime import app
+    from archimport.runtime.mount import mount
+
+    def run() -> None:
+        mounted = mount(source)
+        seen = path if app.sees_environment(mounted.store) else standard_library(path)  # type: ignore[no-untyped-call]  # plain syntax
+        sys.path[1:] = seen
+        sys.argv[:] = [{"-c": "-c", "-m": name}[what] if name != "__main__" else source, *arguments]
+        if what == "-m":
+            app.run_entry(name)
+            return
+        app.show_source_in_tracebacks()
+        exec(compile(name, "<string>", "exec"), app.fresh_main())
+
+    app.exit_in_one_line(run, os.path.realpath(source), "archimport")
+
+
+if __name__ == "__main__":
+    main()

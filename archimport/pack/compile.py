@@ -1,0 +1,58 @@
+"""Bytecode by each target's own interpreter, in a child with nothing else loaded: the same sources, the same bytes."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from archimport.runtime.errors import PackError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from archimport.pack.target import Target
+
+_CHILD = Path(__file__).with_name("compile_child.py")
+_MAGIC_SIZE = 4
+
+
+def compile_sources(target: Target, sources: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Give the pyc of each source that compiles, by where PEP 3147 puts it; none without an interpreter."""
+    if target.interpreter is None or not sources:
+        return {}
+    pycs = zip(sources, _child(target, "pyc", sources), strict=True)
+    return {cached_path(path, target): pyc for path, pyc in pycs if pyc}
+
+
+def compile_runtime(target: Target, sources: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Give the table of carried modules for the stub, by the magic of its pycs; none without an interpreter."""
+    if target.interpreter is None:
+        return {}
+    table = next(_child(target, "table", sources))
+    return {table[:_MAGIC_SIZE].hex(): table[_MAGIC_SIZE:]}
+
+
+def _child(target: Target, what: str, sources: Mapping[str, bytes]) -> Iterator[bytes]:
+    fed = b"".join(_frame(path.encode()) + _frame(source) for path, source in sources.items())
+    columns = ["-X", "no_debug_ranges"] if what == "table" else []  # a third of the runtime, for tracebacks of ours
+    command = [str(target.interpreter), "-I", "-S", *columns, str(_CHILD), what]
+    done = subprocess.run(command, input=fed, capture_output=True, check=False)
+    if done.returncode:
+        reason = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
+        raise PackError(f"cannot compile with {target.interpreter!r}: {''.join(reason)}")
+    at = 0
+    while at < len(done.stdout):
+        length = int.from_bytes(done.stdout[at : at + 4], "little")
+        yield done.stdout[at + 4 : at + 4 + length]
+        at += 4 + length
+
+
+def _frame(data: bytes) -> bytes:
+    return len(data).to_bytes(4, "little") + data
+
+
+def cached_path(path: str, target: Target) -> str:
+    """Give where the bytecode of a source for a target lies (PEP 3147)."""
+    folder, slash, name = path.rpartition("/")
+    return f"{folder}{slash}__pycache__/{name.removesuffix('.py')}.cpython-{target.python.replace('.', '')}.pyc"

@@ -1,0 +1,89 @@
+"""Resolve requirements and install them into a folder: uv does it where it is present, else pip."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from archimport.pack.target import THIS_PYTHON
+from archimport.runtime.errors import PackError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from archimport.pack.inputs import Inputs
+
+
+_BOX = dict.fromkeys(map(ord, "×╰─▶├│"))  # noqa: RUF001 - what uv draws
+
+
+def build_projects(projects: Sequence[Path], wheelhouse: Path) -> list[str]:
+    """Build each project as a wheel; PackError if that fails."""
+    wheels: list[str] = []
+    for number, project in enumerate(projects):
+        folder = wheelhouse / str(number)
+        if uv := shutil.which("uv"):
+            command = [uv, "build", "--quiet", "--wheel", "--out-dir", str(folder), str(project)]
+        else:
+            command = [*_pip("wheel"), "--no-deps", "--wheel-dir", str(folder), str(project)]
+        _run(command, f"cannot build {str(project)!r}")
+        wheels.extend(str(wheel) for wheel in folder.glob("*.whl"))
+    return wheels
+
+
+def install(inputs: Inputs, wheels: Sequence[str], python: str, folder: Path) -> None:
+    """Resolve requirements and `wheels` for a version of Python and install all into `folder`; PackError if not.
+
+    For another version than this one only wheels are taken: building would be done by this interpreter.
+    """
+    wanted = [*inputs.requirements, *wheels]
+    for file in inputs.files:
+        wanted += ["--requirement", str(file)]
+    folder.mkdir(parents=True)
+    if not wanted:
+        return
+    other = ["--python-version", python, "--only-binary", ":all:"] if python != THIS_PYTHON else []
+    if uv := shutil.which("uv"):
+        command = [uv, "pip", "install", "--quiet", "--python", sys.executable]
+    else:
+        command = [*_pip("install"), "--no-compile", "--no-warn-script-location"]
+    _run([*command, *other, "--target", str(folder), *wanted], "cannot resolve the requirements")
+
+
+def _pip(verb: str) -> list[str]:
+    if find_spec("pip") is None:
+        raise PackError("neither uv nor pip is here to resolve requirements", hint="python -m ensurepip")
+    return [sys.executable, "-m", "pip", verb, "--quiet", "--disable-pip-version-check", "--no-input"]
+
+
+def _run(command: list[str], failure: str) -> None:
+    """Run a resolver; its last word on an error is ours."""
+    environment = {name: value for name, value in os.environ.items() if name not in ("PIP_TARGET", "PIP_USER")}
+    done = subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+        env=environment,
+    )
+    if done.returncode:
+        raise PackError(f"{failure}: {_last_error(done.stderr or done.stdout)}")
+
+
+def _last_error(output: str) -> str:
+    r"""Give one line that says why: pip's last `ERROR:`, or all that uv says, without its lines and arrows.
+
+    >>> _last_error("ERROR: No matching distribution found for x\n\n[notice] A new release\n")
+    'No matching distribution found for x'
+    """
+    errors = [line.removeprefix("ERROR: ") for line in output.splitlines() if line.startswith("ERROR: ")]
+    if errors:
+        return errors[-1]
+    return " ".join(output.translate(_BOX).split()) or "no reason given"

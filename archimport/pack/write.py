@@ -1,0 +1,100 @@
+"""Hand what was collected to a store's writer."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
+
+import archimport
+from archimport.bundle.tail import carried_sources, tail_files
+from archimport.bundle.writer import Member, write_bundle
+from archimport.pack.compile import cached_path, compile_runtime
+from archimport.runtime.errors import PackError
+from archimport.zip.writer import write_archive
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from archimport.pack.layers import Layers
+    from archimport.pack.target import Target
+
+_ZIP_SHEBANG = b"#!/usr/bin/env python3\n"
+_ZIP_MAIN = {
+    True: "import sys\n\nfrom {module} import {first}\n\nsys.exit({function}())\n",
+    False: 'import runpy\n\nrunpy.run_module("{module}", run_name="__main__", alter_sys=True)\n',
+}
+
+
+class App(NamedTuple):
+    """What a writer needs: `bytecode[n]` and `files.own[n]` are those of target n, `first` what start-up imports."""
+
+    entry: str | None
+    targets: list[Target]
+    pythons: list[str]
+    codec: str
+    open: bool
+    files: Layers
+    bytecode: list[dict[str, bytes]]
+    first: list[str]
+
+
+def write_as_bundle(path: str, app: App) -> int:
+    """Write a bundle and give the number of its members."""
+    runtimes: dict[str, bytes] = {}
+    sources = carried_sources()
+    for target in app.targets:
+        runtimes |= compile_runtime(target, sources)
+    members = [*_bytecode_members(app), *_file_members(app)]
+    layers = {target.python: number + 1 for number, target in enumerate(app.targets) if app.files.own[number]}
+    meta = {
+        "archimport": archimport.__version__,
+        "codec": app.codec,
+        "open": "yes" if app.open else "no",
+        "targets": " ".join(f"{python}/any/{layers.get(python, 0)}" for python in app.pythons),
+    }
+    if app.entry:
+        meta["entry"] = app.entry
+    write_bundle(path, members, meta=meta, tail=tail_files(runtimes), codec=app.codec)
+    return len(members)
+
+
+def write_as_zip(path: str, app: App) -> int:
+    """Write a zip that runs with `python app.zip` if there is an entry point, and give the number of its members."""
+    if any(app.files.own):
+        differing = sorted({path for own in app.files.own for path in own})
+        raise PackError(f"the Pythons differ in {differing[0]!r}", hint="a zip holds one of each file: pack a bundle")
+    members = {member.path: member.read for member in (*_bytecode_members(app), *_file_members(app))}
+    if app.entry and app.entry != "__main__":
+        if "__main__.py" in members:
+            raise PackError("there is a '__main__.py' already", hint="leave out the entry point, or that file")
+        members["__main__.py"] = partial(bytes, _zip_main(app.entry))
+    write_archive(path, members, shebang=_ZIP_SHEBANG if app.entry else b"")
+    return len(members)
+
+
+WRITERS: dict[str, tuple[str, Callable[[str, App], int]]] = {
+    ".arc": ("bundle", write_as_bundle),
+    ".zip": ("zip", write_as_zip),
+}
+
+
+def _zip_main(entry: str) -> bytes:
+    module, colon, function = entry.partition(":")
+    first = function.partition(".")[0]
+    return _ZIP_MAIN[bool(colon)].format(module=module, function=function, first=first).encode()
+
+
+def _bytecode_members(app: App) -> Iterator[Member]:
+    """Give the bytecode: of each target what start-up imports, in that order, then the rest by path."""
+    for number, (target, pycs) in enumerate(zip(app.targets, app.bytecode, strict=True)):
+        first = [cached_path(path, target) for path in app.first]
+        for cached in dict.fromkeys([*(path for path in first if path in pycs), *pycs]):
+            source = cached.replace("__pycache__/", "").rsplit(".", 2)[0] + ".py"
+            yield Member(cached, partial(bytes, pycs[cached]), app.files.layer_of(source, number))
+
+
+def _file_members(app: App) -> Iterator[Member]:
+    """Give the files: of each layer the sources, then the rest, by path."""
+    for layer, files in enumerate([app.files.common, *app.files.own]):
+        for path in sorted(files, key=lambda path: (not path.endswith(".py"), path)):
+            yield Member(path, files[path].read_bytes, layer)

@@ -1,0 +1,128 @@
+"""Run an application from a store: what `python app.arc` and `archimport run` do."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from archimport.runtime import mount
+from archimport.runtime.errors import ArchimportError, ConfigError
+from archimport.runtime.hook import drop_replaced_modules, lead_path
+from archimport.runtime.loader import StoreLoader
+from archimport.runtime.names import join
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+    from typing import NoReturn
+
+    from archimport.runtime.store import Store
+
+
+def run_bundle(archive: str, path: list[str]) -> None:
+    """Run the app of a bundle that was started as a file; never returns normally.
+
+    `path` is what `sys.path` had behind the file: an app that was packed open gets it back. A typed error is one line
+    on stderr and exit status 1. The app's own errors and exit status pass through.
+    """
+    location = os.path.realpath(archive)
+
+    def run() -> None:
+        store = mount.open_bundle(location)
+        entry = entry_of(store, "")
+        if entry is None:
+            raise ConfigError("the bundle has no entry point", store=location, hint="pack it with -e or -c")
+        lead_path(mount.PathEntry(location, location, {}), path if sees_environment(store) else sys.path[1:])
+        if not sees_environment(store):
+            drop_replaced_modules(store)
+        run_entry(entry)
+
+    exit_in_one_line(run, location, os.path.basename(archive))
+
+
+def exit_in_one_line(run: Callable[[], None], location: str, program: str) -> None:
+    """Call `run`, and end the program with one line if the store at `location` raises a typed error."""
+    try:
+        run()
+    except ArchimportError as exc:
+        if exc.store != location:  # the app's own
+            raise
+        sys.exit(f"{program}: error: {exc}")
+
+
+def run_entry(entry: str) -> None:
+    """Run `MODULE:FUNC` as a console script does, or `MODULE` as `python -m` does, as the real `__main__`."""
+    show_source_in_tracebacks()
+    name, _, function = entry.partition(":")
+    if not function:
+        _run_as_main(name)
+        return
+    value: object = __import__(name, fromlist=("x",))
+    for attribute in function.split("."):
+        value = getattr(value, attribute)
+    sys.exit(value())  # type: ignore[operator]  # an entry point is callable (packaging, entry points)
+
+
+def _run_as_main(name: str) -> None:
+    """Run a module in the dictionary of the real `__main__`, where pickle looks for its classes."""
+    import runpy  # deferred: a function does not need it
+
+    if name == "__main__":
+        from _frozen_importlib_external import PathFinder
+
+        spec = PathFinder.find_spec(name)
+        code = spec.loader.get_code(name) if spec and isinstance(spec.loader, StoreLoader) else None
+        if code is None:
+            _no_such_module("No module named '__main__' in the store")
+    else:
+        try:
+            _, spec, code = runpy._get_module_details(name)  # type: ignore[attr-defined]  # what `python -m` does
+        except ImportError as exc:
+            _no_such_module(str(exc))
+    runpy._run_code(code, fresh_main(), None, "__main__", spec)  # type: ignore[attr-defined]  # ditto
+
+
+def fresh_main() -> dict[str, object]:
+    """Give the dictionary of `__main__` without what started the program: it is the app's."""
+    namespace = sys.modules["__main__"].__dict__
+    for name in [name for name in namespace if not name.startswith("__") or name in ("__file__", "__cached__")]:
+        del namespace[name]
+    namespace["__doc__"] = namespace["__spec__"] = None
+    return namespace
+
+
+def _no_such_module(reason: str) -> NoReturn:
+    """End as `python -m` ends."""
+    sys.exit(f"{sys.executable}: {reason}")
+
+
+def show_source_in_tracebacks() -> None:
+    """Let an uncaught error show source lines before Python 3.13, whose own printer asks loaders for them."""
+    if sys.version_info >= (3, 13):
+        return
+
+    def excepthook(kind: type[BaseException], value: BaseException, trace: TracebackType | None) -> None:
+        if issubclass(kind, KeyboardInterrupt):  # the interpreter's own sees to the exit status
+            sys.__excepthook__(kind, value, trace)
+            return
+        import traceback  # deferred: only when something failed
+
+        traceback.print_exception(kind, value, trace)
+
+    sys.excepthook = excepthook
+
+
+def entry_of(store: Store, folder: str) -> str | None:
+    """Give the entry point of an app in a folder of a store: a bundle says it, elsewhere a `__main__` module is it."""
+    return _meta(store).get("entry") or ("__main__" if store.lookup(join(folder, "__main__.py")) else None)
+
+
+def sees_environment(store: Store) -> bool:
+    """Whether the app in a store sees the environment it runs in: a bundle's does not, unless it was packed open."""
+    return _meta(store).get("open", "no" if store.kind == "bundle" else "yes") == "yes"
+
+
+def _meta(store: Store) -> dict[str, str]:
+    meta: dict[str, str] = getattr(store, "meta", {})
+    return meta

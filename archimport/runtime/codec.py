@@ -1,0 +1,122 @@
+"""Decompressors, each of one shape: `(stored bytes, raw size) -> raw bytes`.
+
+The raw size comes from an index that was checked before; output is bounded by it, so that no bomb inflates. Whatever
+a decompressor says about damage is an IntegrityError. This is the one import site of the zstd decoder.
+"""
+
+from __future__ import annotations
+
+import zlib
+
+from archimport.runtime.errors import ConfigError, IntegrityError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import ModuleType
+    from typing import Protocol
+
+    class _Decompressor(Protocol):
+        @property
+        def eof(self) -> bool: ...
+        @property
+        def unused_data(self) -> bytes: ...
+        def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
+
+
+def stored(data: bytes, size: int) -> bytes:
+    """Give back what was stored as it is."""
+    if len(data) != size:
+        raise IntegrityError(f"stored data has {len(data)} bytes instead of {size}")
+    return data
+
+
+def deflate(data: bytes, size: int) -> bytes:
+    """Inflate raw deflate data (RFC 1951)."""
+    return _bounded(zlib.decompressobj(-zlib.MAX_WBITS), data, size, zlib.error)
+
+
+def bzip2(data: bytes, size: int) -> bytes:
+    """Decompress one bzip2 stream."""
+    bz2 = _optional("bz2")
+    return _bounded(bz2.BZ2Decompressor(), data, size, OSError)
+
+
+def zip_lzma(data: bytes, size: int) -> bytes:
+    """Decompress LZMA as zip archives hold it (APPNOTE 5.8.8): version, length of the properties, properties, data."""
+    lzma = _optional("lzma")
+    length = int.from_bytes(data[2:4], "little")
+    if len(data) < 9 or length != 5:
+        raise IntegrityError("lzma properties are damaged")
+    packed, dictionary = data[4], int.from_bytes(data[5:9], "little")
+    if packed >= 9 * 5 * 5:
+        raise IntegrityError("lzma properties are damaged")
+    chain = {
+        "id": lzma.FILTER_LZMA1,
+        "dict_size": min(dictionary, max(size, 4096)),
+        "lc": packed % 9,
+        "lp": packed // 9 % 5,
+        "pb": packed // 45,
+    }
+    try:
+        decoder = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=[chain])
+        raw: bytes = decoder.decompress(data[9:], size + 1)
+    except (lzma.LZMAError, ValueError, MemoryError) as exc:
+        raise IntegrityError(f"compressed data is damaged: {exc}") from exc
+    if len(raw) != size:  # a raw stream may lack its end mark, so only the length tells
+        raise IntegrityError(f"compressed data does not give {size} bytes")
+    return raw
+
+
+def zstd(data: bytes, size: int) -> bytes:
+    """Decompress exactly one zstd frame with a window of at most 8 MiB (RFC 8878); a size it states is `size`."""
+    module = zstd_module()
+    if zstd_content_size(data) not in (size, None):
+        raise IntegrityError(f"zstd frame does not state {size} bytes")
+    limit = {module.DecompressionParameter.window_log_max: 23}
+    return _bounded(module.ZstdDecompressor(options=limit), data, size, module.ZstdError)
+
+
+def zstd_content_size(data: bytes) -> int | None:
+    """Read the content size that a zstd frame's header states (RFC 8878, 3.1.1.1); None if it states none."""
+    if data[:4] != b"\x28\xb5\x2f\xfd" or len(data) < 6:
+        raise IntegrityError("not a zstd frame")
+    descriptor = data[4]
+    single_segment, size_flag = descriptor >> 5 & 1, descriptor >> 6
+    if not size_flag and not single_segment:
+        return None
+    width = 1 << size_flag
+    start = 5 + (not single_segment) + (0, 1, 2, 4)[descriptor & 3]
+    return int.from_bytes(data[start : start + width], "little") + (256 if width == 2 else 0)
+
+
+def _optional(name: str) -> ModuleType:
+    """Import a rarely needed module that an interpreter may have been built without."""
+    try:
+        module: ModuleType = __import__(name)
+    except ImportError:
+        raise ConfigError(f"{name} data cannot be read: this interpreter was built without it") from None
+    return module
+
+
+def zstd_module() -> ModuleType:
+    """Give the module that reads and writes zstd; ConfigError where there is none."""
+    try:
+        from compression import zstd as module  # type: ignore[import-not-found]  # from Python 3.14
+    except ImportError:
+        try:
+            from backports import zstd as module
+        except ImportError:
+            raise ConfigError(
+                "zstd data cannot be read by this interpreter", hint="install backports.zstd, or use Python 3.14"
+            ) from None
+    return module  # type: ignore[no-any-return]  # the first is unknown to a checker of Python 3.11
+
+
+def _bounded(decoder: _Decompressor, data: bytes, size: int, error: type[Exception]) -> bytes:
+    try:
+        raw = decoder.decompress(data, size + 1)
+    except (error, EOFError, MemoryError, ValueError) as exc:
+        raise IntegrityError(f"compressed data is damaged: {exc}") from exc
+    if len(raw) != size or not decoder.eof or decoder.unused_data:
+        raise IntegrityError(f"compressed data does not give exactly {size} bytes")
+    return raw

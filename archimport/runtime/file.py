@@ -1,0 +1,94 @@
+"""One open container file, read by position."""
+
+from __future__ import annotations
+
+import os
+import stat
+from _io import open_code  # `io` itself is one module more
+
+from archimport.runtime.errors import FormatError, StoreChangedError, StoreUnavailable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class ContainerFile:
+    """A regular file opened once, through `io.open_code` so that audit hooks see it (PEP 578).
+
+    Reads are positional: neither threads nor forked children disturb each other's offset, and a file that is replaced
+    keeps serving what was opened. FormatError for what is no regular file, StoreUnavailable if it cannot be opened.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        try:
+            if not stat.S_ISREG(os.stat(path).st_mode):  # before opening: a FIFO would block
+                raise FormatError("not a regular file", store=path)
+            self._file = open_code(path)
+        except OSError as exc:
+            raise unavailable(path, exc) from exc
+        status = os.fstat(self._file.fileno())
+        self.size = status.st_size
+        self.identity = _identity(status)
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Give exactly `length` bytes from `offset`.
+
+        StoreChangedError if the file has become shorter, StoreUnavailable if it cannot be read or was closed.
+        """
+        data = b""
+        try:
+            while len(data) < length:
+                more = _pread(self._file.fileno(), length - len(data), offset + len(data))
+                if not more:
+                    raise StoreChangedError("the file was truncated while open", store=self.path)
+                data = data + more if data else more
+        except OSError as exc:
+            raise unavailable(self.path, exc) from exc
+        except ValueError as exc:
+            raise StoreUnavailable("the store was closed", store=self.path) from exc
+        return data
+
+    def is_current(self) -> bool:
+        """Whether the path still names the file that was opened, unchanged."""
+        try:
+            return _identity(os.stat(self.path)) == self.identity
+        except OSError:
+            return False
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def __del__(self) -> None:
+        """Close with the last loader that refers to the store."""
+        if hasattr(self, "_file"):
+            self._file.close()
+
+
+def unavailable(path: str, exc: OSError | ValueError) -> StoreUnavailable:
+    """Translate an operating system error about a container, or that of a path that no system has."""
+    error = StoreUnavailable(f"cannot read {path!r}: {getattr(exc, 'strerror', None) or exc}", store=path)
+    error.errno, error.filename = getattr(exc, "errno", None), path
+    return error
+
+
+def _identity(status: os.stat_result) -> tuple[int, int, int, int]:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _locked_pread() -> Callable[[int, int, int], bytes]:
+    from _thread import allocate_lock  # deferred: only where the platform has no pread (Windows)
+
+    lock = allocate_lock()
+
+    def pread(fd: int, length: int, offset: int) -> bytes:
+        with lock:
+            os.lseek(fd, offset, os.SEEK_SET)
+            return os.read(fd, length)
+
+    return pread
+
+
+_pread = getattr(os, "pread", None) or _locked_pread()

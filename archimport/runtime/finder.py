@@ -1,0 +1,119 @@
+"""The path entry finder: specs from what a store holds (PEP 302, PEP 420, PEP 451)."""
+
+from __future__ import annotations
+
+from _frozen_importlib import ModuleSpec
+from _frozen_importlib_external import BYTECODE_SUFFIXES, EXTENSION_SUFFIXES, SOURCE_SUFFIXES
+
+from archimport.runtime.loader import LOADERS
+from archimport.runtime.names import join
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import ModuleType
+
+    from archimport.runtime.loader import StoreLoader
+    from archimport.runtime.store import Entry, Store
+
+#: By which suffix a file is a module, longest first, as `inspect.getmodulename` takes them.
+_MODULE_SUFFIXES = sorted((*EXTENSION_SUFFIXES, *SOURCE_SUFFIXES, *BYTECODE_SUFFIXES), key=len, reverse=True)
+
+
+class StoreFinder:
+    """Find modules in one folder of a store. It asks `lookup` and `list`, and never reads or compiles a member.
+
+    `path` is the path entry that it was made for.
+    """
+
+    def __init__(self, store: Store, folder: str, path: str) -> None:
+        self.store = store
+        self.folder = folder
+        self.path = path
+
+    def __repr__(self) -> str:
+        """Name the path entry."""
+        return f"StoreFinder({self.path!r})"
+
+    def find_spec(self, fullname: str, target: ModuleType | None = None) -> ModuleSpec | None:
+        """Give the spec of a module, of a package, or of a portion of a namespace package; None if not here.
+
+        Package before module, module before portion; suffixes in FileFinder's order.
+        """
+        path = join(self.folder, fullname.rpartition(".")[2])
+        lookup = self.store.lookup
+        folder = lookup(path)
+        is_folder = folder is not None and folder.is_dir
+        if is_folder:
+            for suffix, loader in LOADERS:
+                entry = lookup(f"{path}/__init__{suffix}")
+                if entry is not None and not entry.is_dir:
+                    return self._spec(fullname, entry, loader, path)
+        for suffix, loader in LOADERS:
+            entry = lookup(path + suffix)
+            if entry is not None and not entry.is_dir:
+                return self._spec(fullname, entry, loader, None)
+        if is_folder:
+            portion = ModuleSpec(fullname, None, is_package=True)
+            portion.submodule_search_locations = [f"{self.store.location}/{path}"]
+            return portion
+        return None
+
+    def _spec(self, fullname: str, entry: Entry, loader: type[StoreLoader], package: str | None) -> ModuleSpec:
+        origin = f"{self.store.location}/{entry.path}"
+        spec = ModuleSpec(
+            fullname,
+            loader(fullname, origin, self.store, entry),  # type: ignore[arg-type]  # a virtual subclass
+            origin=origin,
+            loader_state=entry,
+        )
+        if package is not None:
+            spec.submodule_search_locations = [f"{self.store.location}/{package}"]
+        spec.has_location = True
+        return spec
+
+    def invalidate_caches(self) -> None:
+        """Let the store look again at what may have changed."""
+        self.store.invalidate()
+
+    def iter_modules(self, prefix: str = "") -> Iterator[tuple[str, bool]]:
+        """Give `(prefix + name, is package)` of each module here, sorted by name (pkgutil)."""
+        seen = {"__init__"}
+        for name in self.store.list(self.folder):
+            module, is_package = self._module_name(name)
+            if module and module not in seen:
+                seen.add(module)
+                yield prefix + module, is_package
+
+    def _module_name(self, name: str) -> tuple[str | None, bool]:
+        entry = self.store.lookup(join(self.folder, name))
+        if entry is not None and entry.is_dir:
+            is_package = "." not in name and self._is_package(entry.path)
+            return (name if is_package else None), is_package
+        stem = next((name[: -len(suffix)] for suffix in _MODULE_SUFFIXES if name.endswith(suffix)), "")
+        return (stem if "." not in stem else None), False
+
+    def _is_package(self, folder: str) -> bool:
+        return any(self.store.lookup(f"{folder}/__init__{suffix}") for suffix in _MODULE_SUFFIXES)
+
+    def discover(self, parent: ModuleSpec | None = None) -> Iterator[ModuleSpec]:
+        """Give the specs of all modules here, namespace portions included (Python 3.15).
+
+        ValueError if `parent` is the spec of something that has no submodules.
+        """
+        if parent is not None and parent.submodule_search_locations is None:
+            raise ValueError(f"{parent} is not a package module")
+        prefix = f"{parent.name}." if parent is not None else ""
+        for name in dict.fromkeys(self._children()):
+            spec = self.find_spec(prefix + name)
+            if spec is not None:
+                yield spec
+
+    def _children(self) -> Iterator[str]:
+        """Give what may be modules here, as FileFinder does: `__init__` too."""
+        for name in self.store.list(self.folder):
+            entry = self.store.lookup(join(self.folder, name))
+            if entry is not None and entry.is_dir:
+                yield from () if "." in name or name == "__pycache__" else (name,)
+            else:
+                yield from (name.removesuffix(suffix) for suffix, _ in LOADERS if name.endswith(suffix))

@@ -1,0 +1,215 @@
+"""The loaders: what importlib asks of a loader, derived from three methods against the store.
+
+`StoreLoader` takes its base where zipimport takes it, from the import machinery itself, since `importlib.abc` would
+load some seventy modules; `hook` registers it there as a virtual subclass.
+"""
+
+from __future__ import annotations
+
+import sys
+from _frozen_importlib_external import BYTECODE_SUFFIXES, SOURCE_SUFFIXES, SourceLoader, decode_source
+from _weakref import ref
+
+from archimport.runtime import bytecode
+from archimport.runtime.errors import ArchimportError
+from archimport.runtime.location import member_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import CodeType
+
+    from archimport.runtime.resources import StoreReader
+    from archimport.runtime.store import Entry, Store
+
+
+class StoreLoader(SourceLoader):
+    """Load one source module of a store (PEP 302, PEP 451; importlib.abc.SourceLoader).
+
+    `name` is the module's full name, `path` its `__file__`. Methods that take a name raise ImportError for another one.
+    What the store raises (ArchimportError) passes through: an outage is no missing module.
+    """
+
+    def __init__(self, name: str, path: str, store: Store, entry: Entry) -> None:
+        self.name = name
+        self.path = path
+        self.store = store
+        self.entry = entry
+
+    def __eq__(self, other: object) -> bool:
+        """Equal loaders load the same module from the same place; specs compare their loaders."""
+        return type(self) is type(other) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        """Hash what makes loaders equal."""
+        return hash(self._key())
+
+    def __repr__(self) -> str:
+        """Name the module and where it comes from."""
+        return f"<{type(self).__name__} {self.name!r} at {self.path!r}>"
+
+    def _key(self) -> tuple[str, str]:
+        return self.name, self.path
+
+    def _check_name(self, name: str | None) -> None:
+        if name not in (None, self.name, "__main__"):
+            raise ImportError(f"loader for {self.name} cannot handle {name}", name=name, path=self.path)
+
+    def get_data(self, path: str) -> bytes:
+        """Give the bytes of a member; FileNotFoundError or IsADirectoryError as `open` would raise (PEP 302).
+
+        `path` is anything that a program builds from `__file__` with `os.path`, or relative to the store's root.
+        """
+        return self.store.read(self._find(path))
+
+    def path_stats(self, path: str) -> dict[str, int]:
+        """Give `mtime` and `size` of a member; FileNotFoundError if there is none."""
+        entry = self._find(path)
+        return {"mtime": entry.mtime, "size": entry.size}
+
+    def path_mtime(self, path: str) -> int:
+        """Give `mtime` alone, as importlib did before Python 3.3."""
+        return self.path_stats(path)["mtime"]
+
+    def set_data(self, path: str, data: bytes) -> None:
+        """Write a member into a writable store; where that fails nothing is written and nothing is raised.
+
+        importlib asks for the silence: bytecode that cannot be kept must not fail an import.
+        """
+        member = member_of(path, self.store.location)
+        if member and self.store.writable:
+            try:
+                self.store.write(member, bytes(data))
+            except (ArchimportError, OSError):
+                return
+
+    def _find(self, path: str) -> Entry:
+        member = member_of(path, self.store.location)
+        entry = None if member is None else self.store.lookup(member)
+        if entry is None:
+            raise FileNotFoundError(2, "no such member", path)
+        if entry.is_dir:
+            raise IsADirectoryError(21, "is a folder", path)
+        return entry
+
+    def get_filename(self, fullname: str | None = None) -> str:
+        """Give the module's `__file__`."""
+        self._check_name(fullname)
+        return self.path
+
+    def get_source(self, fullname: str) -> str | None:
+        """Give the decoded source (PEP 263), newlines translated."""
+        self._check_name(fullname)
+        return decode_source(self.store.read(self.entry))
+
+    def get_code(self, fullname: str) -> CodeType:
+        """Give the module's code: bound bytecode if it is fresh, else through the user's cache, else compiled."""
+        self._check_name(fullname)
+        _tell_loaded_modules(self)
+        sys.audit("archimport.load", fullname, self.store.location, self.entry.path)
+        return self._bound_code() or self._compiled_code()
+
+    def get_resource_reader(self, fullname: str) -> StoreReader:
+        """Give the reader of the folder that the module lies in (importlib.resources)."""
+        from archimport.runtime.resources import StoreReader  # deferred: loads importlib.resources
+
+        self._check_name(fullname)
+        return StoreReader(self.store, self.entry.path.rpartition("/")[0])
+
+    def _is_transformer(self) -> bool:
+        """Whether a subclass compiles in its own way: then no code of others is its code."""
+        return type(self).source_to_code is not StoreLoader.source_to_code
+
+    def _read_source(self) -> bytes:
+        return self.store.read(self.entry)
+
+    def _bound_code(self) -> CodeType | None:
+        member = bytecode.cached_member(self.entry.path)
+        cached = self.store.lookup(member) if member and not self._is_transformer() else None
+        if cached is None or cached.is_dir:
+            return None
+        pyc = self.store.read(cached)
+        fresh = bytecode.is_fresh(pyc, self._read_source)
+        return bytecode.unmarshal(pyc, self.path) if fresh else None
+
+    def _compiled_code(self) -> CodeType:
+        source = self._read_source()
+        if self._is_transformer():
+            return self._compile(source)
+        if not self.store.writable:
+            return bytecode.compile_through_cache(source, self.path, lambda: self._compile(source))
+        code = self._compile(source)
+        member = bytecode.cached_member(self.entry.path)
+        if member and not sys.dont_write_bytecode:
+            self.set_data(member, bytecode.hashed_pyc(code, source, checked=True))
+        return code
+
+    def _compile(self, source: bytes) -> CodeType:
+        if sys.version_info >= (3, 15):  # gh-141968 gave source_to_code the module's name
+            return self.source_to_code(source, self.path, self.name)
+        return self.source_to_code(source, self.path)
+
+
+class BytecodeStoreLoader(StoreLoader):
+    """Load one module that has no source: a `.pyc` where the `.py` would lie."""
+
+    def get_source(self, fullname: str) -> None:
+        """Give None: there is no source."""
+        self._check_name(fullname)
+
+    def get_code(self, fullname: str) -> CodeType:
+        """Give the module's code; ImportError if it was compiled for another Python."""
+        self._check_name(fullname)
+        sys.audit("archimport.load", fullname, self.store.location, self.entry.path)
+        pyc = self.store.read(self.entry)
+        code = bytecode.unmarshal(pyc, self.path) if bytecode.is_readable(pyc) else None
+        if code is None:
+            raise ImportError(f"bad magic number or code in {self.path!r}", name=fullname, path=self.path)
+        return code
+
+
+#: Which loader serves which suffix, in the order of FileFinder.
+LOADERS: tuple[tuple[str, type[StoreLoader]], ...] = (
+    *((suffix, StoreLoader) for suffix in SOURCE_SUFFIXES),
+    *((suffix, BytecodeStoreLoader) for suffix in BYTECODE_SUFFIXES),
+)
+
+_unseeded: dict[str, ref[StoreLoader]] = {}
+
+
+def _tell_loaded_modules(loader: StoreLoader) -> None:
+    """Let `linecache` find the source of a module without the module: warnings, pdb and inspect need that.
+
+    Done here and not in `exec_module`, where it would leave a frame of ours in every traceback. What is loaded before
+    `linecache` is told to it when it is there: before Python 3.13 it is worth twenty modules, `importlib.abc` seventy.
+    """
+    _unseeded[loader.path] = ref(loader)
+    if sys.version_info >= (3, 13):
+        import linecache  # alone since then
+    else:
+        linecache = sys.modules.get("linecache")
+    if linecache is not None:
+        while _unseeded:
+            path, unseeded = _unseeded.popitem()
+            linecache.cache[path] = (_lines_of(unseeded),)  # the lazy entry that linecache.lazycache makes
+    register_with_abc()
+
+
+def _lines_of(alive: ref[StoreLoader]) -> Callable[[], str | None]:
+    """Give what `linecache` calls for the source; it must not keep a store open, nor raise in a traceback's stead."""
+
+    def lines() -> str | None:
+        loader = alive()
+        try:
+            return loader.get_source(loader.name) if loader else None
+        except ArchimportError:
+            return None
+
+    return lines
+
+
+def register_with_abc() -> None:
+    """Make `isinstance(loader, importlib.abc.SourceLoader)` true, once something has loaded that module."""
+    abc = sys.modules.get("importlib.abc")
+    if abc is not None and not issubclass(StoreLoader, abc.SourceLoader):
+        abc.SourceLoader.register(StoreLoader)

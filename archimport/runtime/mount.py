@@ -1,0 +1,163 @@
+"""Mounting: open a store now, and put a path entry for it on `sys.path`, here and in child processes."""
+
+from __future__ import annotations
+
+import os
+from _frozen_importlib_external import PathFinder
+
+from archimport.runtime.errors import ArchimportError, ConfigError
+from archimport.runtime.hook import (
+    Alone,
+    discard_unmounted,
+    forget_finders,
+    install,
+    install_hook,
+    put_on_path,
+    registry,
+    take_off_path,
+)
+from archimport.runtime.registry import Request, check_folder, open_for_mount
+from archimport.runtime.store import Changes, Store
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+#: Where archimport is: a folder, or the bundle that carries it.
+_HOME = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
+
+
+class PathEntry(str):
+    """A path entry that a child process can use: pickled for spawn and forkserver, it opens its store there."""
+
+    __slots__ = ("_options", "_source")
+    _source: str
+    _options: dict[str, object]
+
+    def __new__(cls, path: str, source: str, options: dict[str, object]) -> PathEntry:
+        """Make the entry `path` of what `mount(source, **options)` opened."""
+        self = super().__new__(cls, path)
+        self._source, self._options = source, options
+        return self
+
+    def __reduce__(self) -> tuple[Callable[[str], object], tuple[str]]:
+        """Pickle as an expression, since the child may have to find archimport first: inside a bundle, say."""
+        steps = (
+            f"__import__('sys').path.append({_HOME!r})",
+            "__import__('archimport.runtime.mount', fromlist=['x'])",
+            "__import__('sys').path.pop()",
+        )
+        return eval, (f"[{', '.join(steps)}][1].reopen({str(self)!r}, {self._source!r}, {self._options!r})",)
+
+    def __copy__(self) -> PathEntry:
+        """Give this: it never changes."""
+        return self
+
+    def __deepcopy__(self, memo: object) -> PathEntry:
+        """Give this: it never changes."""
+        return self
+
+
+def reopen(path: str, source: str, options: dict[str, object]) -> str:
+    """Open in a child process what its parent had mounted, and give the path entry.
+
+    What cannot be opened there is left to the child's imports: an error now would end it before its program begins.
+    """
+    install_hook()
+    if os.path.isfile(_HOME) and source != _HOME:  # what opens the source may be in the bundle that carries this
+        _open_quietly(_HOME, {})
+    _open_quietly(source, options)
+    return PathEntry(path, source, options)
+
+
+def _open_quietly(source: str, options: dict[str, object]) -> None:
+    try:
+        with Alone():
+            store = registry.open(open_for_mount(registry, source), options)
+    except ArchimportError:
+        return
+    forget_finders(store.location)
+
+
+class Mount:
+    """A store whose path entry is on `sys.path`; a context manager that takes it away again.
+
+    `path_entry` is the entry, `store` the store.
+    """
+
+    def __init__(self, path_entry: str, store: Store) -> None:
+        self.path_entry = path_entry
+        self.store = store
+        self._mounted = True
+
+    def __enter__(self) -> Mount:
+        """Give this."""
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Unmount."""
+        self.unmount()
+
+    def __repr__(self) -> str:
+        """Name the path entry."""
+        return f"<Mount {str(self.path_entry)!r}>"
+
+    def refresh(self) -> Changes:
+        """Look again at the container and give what changed; loaded modules stay as they are."""
+        changes = self.store.refresh()
+        forget_finders(self.store.location)
+        if changes:
+            PathFinder.invalidate_caches()  # namespace packages look for new portions
+        return changes
+
+    def unmount(self) -> None:
+        """Take the path entry away with the last mount of it; modules that are loaded keep working. Idempotent."""
+        if not self._mounted:
+            return
+        self._mounted = False
+        take_off_path(self.path_entry)
+        discard_unmounted(self.store)
+
+
+def mount(source: str | os.PathLike[str] | Store, *, position: int = 0, **options: object) -> Mount:
+    """Open a store now and put its path entry on `sys.path` at `position`, installing the hook if need be.
+
+    `source` is a path, a URL or a Store; `options` are the store's (`writable=True`). An entry that is there already
+    stays where it is. Raises what opening raises: ConfigError, FormatError, StoreUnavailable and their kin.
+    """
+    install()
+    options = {name: value for name, value in options.items() if value is not False}
+    if isinstance(source, Store):
+        if options:
+            raise ConfigError(f"an open store takes no options: {', '.join(sorted(options))}", store=source.location)
+        registry.add(source)
+        entry, store, folder = source.location, source, ""
+    elif not isinstance(source, str | os.PathLike):
+        raise ConfigError(f"cannot mount an object of {type(source)}", hint="give a path, a URL or a Store")
+    else:
+        with Alone():
+            request = open_for_mount(registry, os.fspath(source))
+            store, folder = registry.open(request, options), request.folder
+        path = f"{store.location}/{folder}" if folder else store.location
+        entry = PathEntry(path, _absolute(os.fspath(source), request), options)
+    try:
+        check_folder(store, folder)
+    except ArchimportError:
+        discard_unmounted(store)
+        raise
+    forget_finders(store.location)
+    put_on_path(entry, position)
+    return Mount(entry, store)
+
+
+def open_bundle(location: str) -> Store:
+    """Open the bundle that the interpreter was started with, and give its store."""
+    install_hook()
+    with Alone():
+        return registry.open(open_for_mount(registry, location))
+
+
+def _absolute(source: str, request: Request) -> str:
+    """Give a spelling of the source that does not depend on the current folder."""
+    return source if request.key == source else os.path.join(request.key, request.folder).rstrip("/")

@@ -1,0 +1,159 @@
+"""Resources: a store's members as importlib.resources and importlib.metadata see files."""
+
+from __future__ import annotations
+
+import io
+from importlib.resources.abc import TraversableResources
+
+from archimport.runtime.names import join, normalise
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from os import PathLike
+    from typing import IO
+
+    from archimport.runtime.store import Entry, Store
+
+
+class StorePath:
+    """A file or folder of a store, existing or not (importlib.resources.abc.Traversable).
+
+    It has the parts of `pathlib.Path` that programs use on resources. Reading raises what `open` would:
+    FileNotFoundError, IsADirectoryError.
+    """
+
+    __slots__ = ("_store", "path")
+
+    def __init__(self, store: Store, path: str) -> None:
+        self._store = store
+        self.path = path
+
+    def __str__(self) -> str:
+        """Give what `__file__` of a module here would be."""
+        return join(self._store.location, self.path) if self.path else self._store.location
+
+    def __repr__(self) -> str:
+        """Show the path."""
+        return f"StorePath({str(self)!r})"
+
+    def __eq__(self, other: object) -> bool:
+        """Compare by path."""
+        return isinstance(other, StorePath) and str(self) == str(other)
+
+    def __hash__(self) -> int:
+        """Hash the path."""
+        return hash(str(self))
+
+    def __lt__(self, other: StorePath) -> bool:
+        """Order by path."""
+        return str(self) < str(other)
+
+    @property
+    def name(self) -> str:
+        """The last part of the path; of the root, the container's name."""
+        return str(self).rpartition("/")[2]
+
+    @property
+    def stem(self) -> str:
+        """The name without its last suffix."""
+        return self.name[: -len(self.suffix)] if self.suffix else self.name
+
+    @property
+    def suffix(self) -> str:
+        """The last suffix of the name, with its dot."""
+        stem, dot, suffix = self.name.rpartition(".")
+        return dot + suffix if stem and suffix else ""
+
+    @property
+    def parent(self) -> StorePath:
+        """The folder that holds this."""
+        return StorePath(self._store, self.path.rpartition("/")[0])
+
+    def _entry(self) -> Entry | None:
+        return self._store.lookup(self.path)
+
+    def exists(self) -> bool:
+        """Whether there is such a file or folder."""
+        return self._entry() is not None
+
+    def is_dir(self) -> bool:
+        """Whether this is a folder."""
+        entry = self._entry()
+        return entry is not None and entry.is_dir
+
+    def is_file(self) -> bool:
+        """Whether this is a file."""
+        entry = self._entry()
+        return entry is not None and not entry.is_dir
+
+    def iterdir(self) -> Iterator[StorePath]:
+        """Give the children, sorted by name."""
+        if not self.is_dir():
+            raise NotADirectoryError(20, "not a folder", str(self))
+        for name in self._store.list(self.path):
+            yield StorePath(self._store, join(self.path, name))
+
+    def joinpath(self, *descendants: str | PathLike[str]) -> StorePath:
+        """Give what lies at the path below this one; `..` works, up to the root of the store."""
+        path = normalise("/".join((self.path, *map(str, descendants))).replace("\\", "/"))
+        if path is None:
+            raise FileNotFoundError(2, "leads out of the store", "/".join(map(str, (self, *descendants))))
+        return StorePath(self._store, path)
+
+    def __truediv__(self, child: str | PathLike[str]) -> StorePath:
+        """Give a child."""
+        return self.joinpath(child)
+
+    def resolve(self) -> StorePath:
+        """Give this: there are no links in a store."""
+        return self
+
+    def relative_to(self, other: StorePath, *, walk_up: bool = False) -> str:
+        """Give the path from `other` to this; ValueError if it does not lead there (pathlib.PurePath)."""
+        here, there = self.path.split("/"), [part for part in other.path.split("/") if part]
+        common = 0
+        while common < min(len(here), len(there)) and here[common] == there[common]:
+            common += 1
+        up = len(there) - common
+        if up and not walk_up:
+            raise ValueError(f"{str(self)!r} is not in the subpath of {str(other)!r}")
+        return "/".join([".."] * up + here[common:])
+
+    def open(
+        self, mode: str = "r", encoding: str | None = None, errors: str | None = None, newline: str | None = None
+    ) -> IO[bytes] | IO[str]:
+        """Open for reading, as text (`r`) or bytes (`rb`)."""
+        if set(mode) - set("rbt") or "r" not in mode:
+            raise ValueError(f"a store's files are opened for reading only, not {mode!r}")
+        stream = io.BytesIO(self.read_bytes())
+        return stream if "b" in mode else io.TextIOWrapper(stream, encoding or "utf-8", errors, newline)
+
+    def read_bytes(self) -> bytes:
+        """Give the content."""
+        entry = self._entry()
+        if entry is None:
+            raise FileNotFoundError(2, "no such member", str(self))
+        if entry.is_dir:
+            raise IsADirectoryError(21, "is a folder", str(self))
+        return self._store.read(entry)
+
+    def read_text(self, encoding: str | None = None, errors: str | None = None) -> str:
+        """Give the content decoded, newlines translated."""
+        with io.TextIOWrapper(io.BytesIO(self.read_bytes()), encoding or "utf-8", errors) as stream:
+            return stream.read()
+
+
+class StoreReader(TraversableResources):
+    """Read the resources of one folder of a store."""
+
+    def __init__(self, store: Store, folder: str) -> None:
+        self._root = StorePath(store, folder)
+
+    def files(self) -> StorePath:  # type: ignore[override]  # Traversable in all but its base class
+        """Give the folder."""
+        return self._root
+
+    def resource_path(self, resource: str) -> str:
+        """Refuse: no resource here has a path of the file system; `as_file` makes one."""
+        raise FileNotFoundError(2, "is inside a store", str(self._root / resource))

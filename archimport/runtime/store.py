@@ -1,0 +1,123 @@
+"""The contract between a store and the runtime: what it holds, and nothing about modules."""
+
+from __future__ import annotations
+
+from archimport.runtime.errors import ConfigError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+
+class Entry:
+    """One file or folder of a store.
+
+    `path` is relative to the store's root, with `/` between names and no `..`; the root itself is `""`. `size` is in
+    bytes. `mtime` is any number that changes when the content does (seconds, a revision). `digest` is the BLAKE2b-256
+    of the content where the store knows it without reading. `handle` is the store's own: how it finds the bytes.
+    """
+
+    __slots__ = ("digest", "handle", "is_dir", "mtime", "path", "size")
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        is_dir: bool = False,
+        size: int = 0,
+        mtime: int = 0,
+        digest: bytes | None = None,
+        handle: object = None,
+    ) -> None:
+        self.path = path
+        self.is_dir = is_dir
+        self.size = size
+        self.mtime = mtime
+        self.digest = digest
+        self.handle = handle
+
+    def __repr__(self) -> str:
+        """Show the path as a listing would."""
+        return f"<Entry {self.path + '/' if self.is_dir else self.path!r}>"
+
+
+class Changes:
+    """What a refresh brought: `added`, `changed` and `removed`, each a sorted tuple of member paths."""
+
+    __slots__ = ("added", "changed", "removed")
+
+    def __init__(self, before: dict[str, object] | None = None, after: dict[str, object] | None = None) -> None:
+        before, after = before or {}, after or {}
+        self.added = tuple(sorted(after.keys() - before.keys()))
+        self.removed = tuple(sorted(before.keys() - after.keys()))
+        self.changed = tuple(sorted(path for path in after.keys() & before.keys() if after[path] != before[path]))
+
+    def __bool__(self) -> bool:
+        """Whether anything changed."""
+        return bool(self.added or self.changed or self.removed)
+
+    def __repr__(self) -> str:
+        """Show the three tuples."""
+        return f"Changes(added={self.added}, changed={self.changed}, removed={self.removed})"
+
+
+class Store:
+    """A read-mostly tree of members.
+
+    A store must set `location` and define `lookup`, `list` and `read`; the rest has a meaning by default. `lookup`
+    and `list` run under the global import lock: they must not wait for a network, a lock or another thread, and they
+    answer for any string. `read` may raise any ArchimportError; nothing else may escape.
+    """
+
+    #: Shaped like an absolute path, unchanged by `os.path.abspath`: what `__file__` of every module starts with.
+    location: str
+    #: What the command line calls it.
+    kind = "store"
+    #: Whether `write` works.
+    writable = False
+
+    def lookup(self, path: str) -> Entry | None:
+        """Give the entry at `path`, or None. The root is `""` and always a folder."""
+        raise NotImplementedError
+
+    def list(self, folder: str) -> Iterable[str]:
+        """Give the names of the children of `folder`, sorted; nothing where there is no such folder."""
+        raise NotImplementedError
+
+    def read(self, entry: Entry) -> bytes:
+        """Give the content of a file that `lookup` found, verified."""
+        raise NotImplementedError
+
+    def write(self, path: str, data: bytes) -> None:
+        """Put `data` at `path`, durably, all or nothing; ConfigError where the store is read-only."""
+        raise ConfigError(f"cannot write {path!r}: the store is read-only", store=self.location)
+
+    def check(self) -> None:
+        """Raise ConfigError if this interpreter is not one that the content was made for."""
+
+    def invalidate(self) -> None:
+        """Note that what the container holds may have changed; O(1), the look comes with the next lookup."""
+
+    def refresh(self) -> Changes:
+        """Look again at the container now, and give what changed."""
+        return Changes()
+
+    def describe(self) -> dict[str, object]:
+        """Give facts about the container for people and programs: JSON-able, in the order to show them."""
+        return {}
+
+    def verify(self) -> Iterator[str]:
+        """Read everything, raising on the first damage; give a line on each part that was checked."""
+        yield f"{sum(1 for entry in self.walk() if self.read(entry) is not None)} files"
+
+    def close(self) -> None:
+        """Let go of what the store holds open. Loaded modules may not read from it afterwards."""
+
+    def walk(self, folder: str = "") -> Iterator[Entry]:
+        """Give every file below `folder`, sorted by path."""
+        for name in self.list(folder):
+            entry = self.lookup(f"{folder}/{name}" if folder else name)
+            if entry is not None and entry.is_dir:
+                yield from self.walk(entry.path)
+            elif entry is not None:
+                yield entry

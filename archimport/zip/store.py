@@ -1,0 +1,137 @@
+"""A zip archive as a store."""
+
+from __future__ import annotations
+
+from archimport.runtime.errors import ArchimportError, ConfigError
+from archimport.runtime.file import ContainerFile
+from archimport.runtime.index import MemberIndex
+from archimport.runtime.names import check_name
+from archimport.runtime.store import Changes, Entry, Store
+from archimport.zip import format as zip_format
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from archimport.zip.format import Member
+
+#: What `mount` may ask of a zip.
+OPTIONS = frozenset({"writable"})
+
+
+def open_store(path: str, *, writable: bool = False) -> ZipStore:
+    """Open the archive at `path`: FormatError, LimitError or StoreUnavailable if that cannot be."""
+    return ZipStore(path, writable=writable)
+
+
+class ZipStore(Store):
+    """A zip archive. The directory is read once, a member at each `read`, its checksum verified.
+
+    The archive may be replaced while open: what was found stays readable, and what is new is found after `invalidate`
+    or `refresh`. If there is no whole archive then, what was opened goes on; `refresh` says so.
+    """
+
+    kind = "zip"
+
+    def __init__(self, path: str, *, writable: bool = False) -> None:
+        self.location = path
+        self.writable = writable
+        self._stale = False
+        self._open()
+
+    def _open(self) -> None:
+        file = ContainerFile(self.location)
+        try:
+            members = zip_format.read_directory(file.read, file.size)
+            index = MemberIndex(_entry(member, file) for member in members)
+        except ArchimportError as exc:
+            file.close()
+            exc.store = self.location
+            raise
+        self._file, self._members, self._index = file, members, index
+
+    def _current(self) -> MemberIndex:
+        if self._stale:
+            self._stale = False
+            try:
+                self._look_again()
+            except ArchimportError:  # gone or half written: what was opened is still whole
+                return self._index
+        return self._index
+
+    def _look_again(self) -> None:
+        if not self._file.is_current():
+            self._open()
+
+    def lookup(self, path: str) -> Entry | None:
+        """Give the entry at `path`, or None."""
+        return self._current().lookup(path)
+
+    def list(self, folder: str) -> list[str]:
+        """Give the sorted names of the children of `folder`."""
+        return self._current().list(folder)
+
+    def read(self, entry: Entry) -> bytes:
+        """Give the content of a member; FormatError or IntegrityError if it is damaged."""
+        file, member = _handle(entry)
+        try:
+            return zip_format.read_member(member, file.read(member.offset, member.span))
+        except ArchimportError as exc:
+            exc.store, exc.member = self.location, entry.path
+            raise
+
+    def write(self, path: str, data: bytes) -> None:
+        """Rewrite the archive with `data` at `path`, whole or not at all."""
+        from archimport.zip.writer import rewrite  # deferred: reading needs no zipfile
+
+        if not self.writable:
+            raise ConfigError("the archive is mounted read-only", store=self.location, hint="mount it writable=True")
+        rewrite(self.location, check_name(path), data)
+        self._open()
+
+    def verify(self) -> Iterator[str]:
+        """Read every member, the entries of folders too, which no lookup does."""
+        for member in self._members:
+            if member.is_dir:
+                self.read(_entry(member, self._file))
+        yield from super().verify()
+
+    def invalidate(self) -> None:
+        """Note that the archive may have been replaced."""
+        self._stale = True
+
+    def refresh(self) -> Changes:
+        """Read the archive's directory anew if it was replaced, and give what changed."""
+        before = _versions(self._index)
+        self._look_again()
+        return Changes(before, _versions(self._index))
+
+    def describe(self) -> dict[str, object]:
+        """Give size, number of members and compression methods."""
+        members = [_handle(entry)[1] for entry in self._index.files.values()]
+        names = {zip_format.METHODS[m.method][0] if m.method in zip_format.METHODS else m.method for m in members}
+        return {
+            "size": self._file.size,
+            "members": len(members),
+            "content": sum(member.size for member in members),
+            "compression": ", ".join(sorted(map(str, names))),
+            "runs": "__main__.py" in self._index.files,
+        }
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def _entry(member: Member, file: ContainerFile) -> Entry:
+    return Entry(member.name, is_dir=member.is_dir, size=member.size, mtime=member.time, handle=(file, member))
+
+
+def _handle(entry: Entry) -> tuple[ContainerFile, Member]:
+    """Give what `_entry` put in: the file as it was then, since it may have been replaced."""
+    handle: tuple[ContainerFile, Member] = entry.handle  # type: ignore[assignment]  # an object to everybody else
+    return handle
+
+
+def _versions(index: MemberIndex) -> dict[str, object]:
+    return {path: (entry.size, entry.mtime, _handle(entry)[1].crc) for path, entry in index.files.items()}

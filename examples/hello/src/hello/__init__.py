@@ -1,0 +1,1 @@
+"""An example app for archimport."""

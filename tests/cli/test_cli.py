@@ -1,0 +1,326 @@
+"""The command line, as a user calls it."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+from builders import build_bundle, build_zip
+from trees import flatten, write_tree
+
+TREE = {
+    "app.py": "import sys\ndef main():\n    print('app', sys.argv)\n    return 4\n",
+    "__main__.py": "import sys\nprint('main', __name__, sys.argv[1:])\nsys.exit(6)\n",
+    "pkg": {"__init__.py": "x = 1\n", "data.bin": b"\0\xff\n", "__main__.py": "print('pkg as', __name__)\n"},
+}
+
+
+def archimport(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "archimport", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, **options)
+
+
+@pytest.fixture(params=["zip", "bundle"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return {"zip": build_zip, "bundle": build_bundle}[request.param](TREE, tmp_path / "store")
+
+
+def test_ls(store: str) -> None:
+    expected = sorted(flatten(TREE))
+    assert archimport("ls", store).stdout.split() == expected
+    assert archimport("ls", f"{store}/pkg").stdout.split() == [name for name in expected if name.startswith("pkg/")]
+    listed = json.loads(archimport("ls", "--json", store).stdout)
+    assert [(row["path"], row["size"]) for row in listed] == [(name, len(flatten(TREE)[name])) for name in expected]
+    assert "       3  pkg/data.bin" in archimport("ls", "-l", store).stdout
+
+
+def test_info(store: str) -> None:
+    facts = json.loads(archimport("info", "--json", store).stdout)
+    assert facts["location"] == store
+    assert facts["members"] == len(flatten(TREE))
+    text = archimport("info", store).stdout
+    assert f"location     {store}\n" in text
+
+
+def test_cat(store: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "archimport", "cat", store, "pkg/data.bin"], capture_output=True, check=True
+    )
+    assert done.stdout == b"\0\xff\n"
+    failed = archimport("cat", store, "absent")
+    assert failed.returncode == 1
+    assert (
+        failed.stderr == f"archimport: error: no such member: 'absent': '{store}' (archimport ls shows what there is)\n"
+    )
+    assert archimport("cat", store, "pkg").returncode == 1
+    assert archimport("cat", store, "../x").returncode == 1
+
+
+def test_extract(store: str, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    done = archimport("extract", store, "-o", out)
+    assert done.stdout == f"{len(flatten(TREE))} files in {out}\n"
+    assert {
+        file.relative_to(out).as_posix(): file.read_bytes() for file in out.rglob("*") if file.is_file()
+    } == flatten(TREE)
+    again = archimport("extract", store, "-o", out)
+    assert again.returncode == 1
+    assert "is not empty" in again.stderr
+    part = archimport("extract", f"{store}/pkg", tmp_path / "part")
+    assert part.returncode == 0
+    assert (tmp_path / "part" / "__init__.py").exists()
+
+
+@pytest.mark.parametrize("name", ["con", "a/aux.txt", "x.", "a:b", "sp ", 'q"', "Up.py"])
+def test_extract_refuses_names_that_are_no_files_everywhere(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "x.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("up.py", b"")
+        archive.writestr(name, b"")
+    done = archimport("extract", path, "-o", tmp_path / "out")
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_verify(store: str) -> None:
+    done = archimport("verify", store, store)
+    assert done.returncode == 0
+    assert done.stdout.count(": ok, ") == 2
+    assert list(json.loads(archimport("verify", "--json", store).stdout)) == [store]
+    data = bytearray(Path(store).read_bytes())
+    data[-30] ^= 1
+    Path(store).write_bytes(data)
+    failed = archimport("verify", store)
+    assert failed.returncode == 1
+    assert failed.stderr.startswith("archimport: error: ")
+    assert failed.stderr.count("\n") == 1
+
+
+def test_run(store: str) -> None:
+    done = archimport("run", store, "one", "--two", "-m")
+    assert (done.stdout, done.returncode) == ("main __main__ ['one', '--two', '-m']\n", 6), done.stderr
+    module = archimport("run", store, "-m", "pkg", "x")
+    assert (module.stdout, module.returncode) == ("pkg as __main__\n", 0), module.stderr
+    code = archimport("run", store, "-c", "import sys, pkg; print(pkg.x, sys.argv); sys.exit(7)", "y")
+    assert (code.stdout, code.returncode) == ("1 ['-c', 'y']\n", 7), code.stderr
+    assert archimport("run", store, "-m", "absent").returncode == 1
+    assert archimport("run", store, "-m").returncode == 2
+
+
+def test_run_in_a_folder_with_hostile_files(store: str, tmp_path: Path) -> None:
+    evil = write_tree(
+        {f"{name}.py": "raise SystemExit('evil')\n" for name in ("typing", "contextlib", "app", "runpy")},
+        tmp_path / "evil",
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "archimport", "run", store, "-m", "pkg"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=evil,
+    )
+    assert (done.stdout, done.stderr) == ("pkg as __main__\n", "")
+
+
+def test_run_passes_flags_many_arguments_and_a_clean_main(store: str) -> None:
+    code = "import sys; print(sys.flags.optimize, len(sys.argv), sorted(name for name in globals() if name[0] != '_'))"
+    command = [sys.executable, "-O", "-m", "archimport", "run", store, "-c", code, *map(str, range(20_000))]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout == "1 20001 ['sys']\n", done.stderr
+
+
+def test_run_says_what_is_wrong_in_one_line(store: str) -> None:
+    for arguments in (["-m", "absent"], ["-m", "app.absent"]):
+        done = archimport("run", store, *arguments)
+        assert done.returncode == 1
+        assert done.stderr.count("\n") == 1, done.stderr
+    data = bytearray(Path(store).read_bytes())
+    data[data.index(b"__main__.py") + 20 if store.endswith("zip") else 300] ^= 1
+    Path(store).write_bytes(data)
+    damaged = archimport("run", store)
+    assert damaged.returncode == 1
+    assert "Traceback" not in damaged.stderr
+
+
+def test_folder_inside_a_store(store: str) -> None:
+    assert archimport("run", f"{store}/pkg").stdout == "pkg as __main__\n"
+    for command in (["ls"], ["info"], ["run"], ["extract", "-o", "/nonexistent/x"]):
+        for inside in ("typo", "app.py"):
+            done = archimport(command[0], f"{store}/{inside}", *command[1:])
+            assert done.returncode == 1
+            assert "no such folder in the store" in done.stderr
+
+
+def test_full_terminal(store: str) -> None:
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "archimport", "ls", store]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "archimport: error: No space left on device\n"
+
+
+def test_run_an_app_that_has_none(tmp_path: Path) -> None:
+    done = archimport("run", build_bundle({"x.py": ""}, tmp_path / "x"))
+    assert done.returncode == 1
+    assert "has no app" in done.stderr
+    assert "-m" in done.stderr
+
+
+def test_pack_and_run(tmp_path: Path) -> None:
+    root = write_tree({"app.py": TREE["app.py"]}, tmp_path / "root")
+    out = tmp_path / "out.arc"
+    done = archimport("pack", root, "-o", out, "-e", "app:main")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert done.stdout.startswith(f"{out}: bundle of 2 members, 0.")
+    assert done.stdout.endswith(", starts at app:main\n")
+    ran = archimport("run", out, "a", "-b")
+    assert (ran.stdout, ran.returncode) == (f"app ['{out}', 'a', '-b']\n", 4)
+    facts = json.loads(archimport("pack", root, "-o", out, "--json").stdout)
+    assert facts["kind"] == "bundle"
+    assert facts["entry"] is None
+
+
+def test_pack_names_native_modules_in_one_line(tmp_path: Path) -> None:
+    root = write_tree({"m.py": "", "a.so": b"", "b.so": b""}, tmp_path / "root")
+    done = archimport("pack", root, "-o", tmp_path / "out.arc")
+    assert done.stderr == "warning: left out, since native: a.so, b.so\n"
+
+
+def test_pack_warns_of_pythons_without_a_decoder(tmp_path: Path) -> None:
+    root = write_tree({"m.py": ""}, tmp_path / "root")
+    done = archimport(
+        "pack", root, "-o", tmp_path / "out.arc", "--codec", "zstd", "--python", "3.11", "--python", "3.14"
+    )
+    assert "warning: reads zstd only where backports.zstd is installed: Python 3.11\n" in done.stderr
+    assert archimport("verify", tmp_path / "out.arc").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        ([], 2, "Usage"),
+        (["nonsense"], 2, "No such command"),
+        (["ls"], 2, "Missing argument"),
+        (["pack", "click"], 2, "Missing option"),
+        (["extract", "x.arc"], 2, "name the folder"),
+        (["ls", "absent.zip"], 1, "cannot read 'absent.zip': No such file"),
+        (["ls", "/"], 1, "is a folder"),
+        (["ls", "nonsense://x"], 1, "unknown scheme 'nonsense'"),
+        (["ls", "/dev/null"], 1, "not a regular file"),
+        (["ls", ""], 1, "error"),
+        (["ls", "a\0b"], 1, "error"),
+        (["verify", __file__], 1, "neither a bundle nor a zip"),
+        (["info", "postgresql://bob:hunter2@h/db"], 1, "password"),
+        (["run", "absent.arc"], 1, "No such file"),
+        (["pack", "-o", "x.arc"], 1, "nothing to pack"),
+        (["pack", ".", "-o", "x.tar"], 1, "cannot tell what to write"),
+        (["pack", os.path.dirname(__file__), "-o", "/proc/x.arc"], 1, "cannot write"),
+    ],
+)
+def test_mistakes_are_one_line(arguments: list[str], status: int, message: str, tmp_path: Path) -> None:
+    if any("\0" in argument for argument in arguments):
+        pytest.skip("no process can be given a NUL")
+    done = archimport(*arguments, cwd=tmp_path)
+    assert done.returncode == status, done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "hunter2" not in done.stderr
+    if status == 1:
+        assert done.stderr.count("\n") == 1
+
+
+def test_verify_goes_on_after_a_damaged_store(tmp_path: Path) -> None:
+    good, bad = build_zip({"m.py": ""}, tmp_path / "good"), tmp_path / "bad.arc"
+    data = bytearray(Path(build_bundle({"m.py": "x = 1\n"}, tmp_path / "x")).read_bytes())
+    data[260] ^= 1
+    bad.write_bytes(data)
+    done = archimport("verify", bad, good)
+    assert (done.returncode, done.stdout) == (1, f"{good}: ok, 1 files\n")
+    assert done.stderr.startswith("archimport: error: ")
+    assert str(bad) in done.stderr
+
+
+@pytest.mark.parametrize(("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interrupted_pack_leaves_nothing(tmp_path: Path, sent: signal.Signals, status: int) -> None:
+    ready = tmp_path / "ready"
+    root = write_tree(
+        {"app.py": f"import time\nopen({str(ready)!r}, 'w').close()\ntime.sleep(60)\n"}, tmp_path / "root"
+    )
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    command = [sys.executable, "-m", "archimport", "pack", str(root), "-o", str(tmp_path / "x.arc"), "-e", "app:main"]
+    child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "TMPDIR": str(scratch)})
+    deadline = time.monotonic() + 60
+    while not ready.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    child.send_signal(sent)
+    _, said = child.communicate(timeout=30)
+    assert child.returncode == status
+    assert said.strip() in ("archimport: error: interrupted", "")
+    assert list(scratch.iterdir()) == []
+    assert not (tmp_path / "x.arc").exists()
+
+
+def test_debug_shows_the_traceback() -> None:
+    done = archimport("--debug", "ls", "absent.zip")
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+
+
+def test_unreadable_file(tmp_path: Path) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("root reads everything")
+    path = tmp_path / "x.zip"
+    path.touch(mode=0)
+    done = archimport("ls", path)
+    assert done.returncode == 1
+    assert "Permission denied" in done.stderr
+
+
+def test_reader_that_goes_away(tmp_path: Path) -> None:
+    store = build_zip({f"m{number}.py": "" for number in range(20_000)}, tmp_path / "x")
+    child = subprocess.Popen(
+        [sys.executable, "-m", "archimport", "ls", store], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert child.stdout is not None and child.stderr is not None
+    child.stdout.readline()
+    child.stdout.close()
+    assert child.stderr.read() == ""
+    child.stderr.close()
+    child.wait(20)
+
+
+def test_progress_on_a_terminal(tmp_path: Path) -> None:
+    root = write_tree({"m.py": "x = 1\n"}, tmp_path / "root")
+    master, slave = pty.openpty()
+    command = [sys.executable, "-m", "archimport", "pack", str(root), "-o", str(tmp_path / "x.arc"), "-e", "m"]
+    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=slave, env={**os.environ, "TERM": "xterm"})
+    os.close(slave)
+    seen = b""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and select.select([master], [], [], 60)[0]:
+        try:
+            seen += os.read(master, 65536)
+        except OSError:
+            break
+    os.close(master)
+    assert child.wait(60) == 0
+    assert b"writing" in seen
+
+
+def test_help_lists_every_command() -> None:
+    text = archimport("--help").stdout
+    for name in ("pack", "run", "ls", "info", "cat", "extract", "verify"):
+        assert f"  {name}" in text
+        assert archimport(name, "--help").returncode == 0

@@ -1,0 +1,254 @@
+"""Reload, invalidation, bytecode and writing."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import marshal
+import os
+import sys
+import threading
+from collections.abc import Callable
+from importlib.machinery import SourceFileLoader
+from pathlib import Path
+
+import pytest
+from builders import STORES
+from conftest import Place
+from trees import Tree, flatten
+
+import archimport
+from archimport.runtime.bytecode import cached_member
+from archimport.runtime.loader import StoreLoader
+
+
+def rewrite(place: Place, tree: Tree) -> None:
+    """Put another tree where the first one of a place is."""
+    if "change" in place.cannot:
+        pytest.skip("this kind of store never changes")
+    if place.kind == "memory":
+        place.mounted.store._files = flatten(tree)
+    elif place.is_directory:
+        STORES["zip"](tree, place.base / "unused")
+        for name, content in flatten(tree).items():
+            (place.base / "tree1" / name).write_bytes(content)
+    else:
+        STORES[place.kind](tree, place.base / "new")
+        os.replace(place.base / "new.zip", place.base / "tree1.zip")
+
+
+def test_reload(place: Place) -> None:
+    place.add({"mod.py": "value = 1\n"})
+    module = importlib.import_module("mod")
+    module.extra = "kept"
+    assert importlib.reload(module) is module
+    assert (module.value, module.extra) == (1, "kept")
+
+
+def test_reload_of_what_changed(place: Place) -> None:
+    place.add({"mod.py": "value = 1\n"})
+    module = importlib.import_module("mod")
+    rewrite(place, {"mod.py": "value = 22\n\ndef f():\n    raise ValueError\n"})
+    importlib.invalidate_caches()
+    importlib.reload(module)
+    assert module.value == 22
+
+
+def test_new_modules_after_invalidate_caches(place: Place) -> None:
+    place.add({"old.py": ""})
+    importlib.import_module("old")
+    rewrite(place, {"old.py": "", "new.py": "x = 1\n"})
+    importlib.invalidate_caches()
+    assert importlib.import_module("new").x == 1
+
+
+def test_source_after_reload(place: Place) -> None:
+    import inspect
+
+    place.add({"mod.py": "def f():\n    return 1\n"})
+    module = importlib.import_module("mod")
+    assert "return 1" in inspect.getsource(module.f)
+    rewrite(place, {"mod.py": "def f():\n    return 2222\n"})
+    importlib.invalidate_caches()
+    importlib.reload(module)
+    if place.is_directory:
+        import linecache
+
+        linecache.checkcache()
+    assert "return 2222" in inspect.getsource(module.f)
+
+
+def test_sourceless_module(place: Place) -> None:
+    code = compile("x = 1\ndef f():\n    raise ValueError\n", "built/elsewhere.py", "exec")
+    pyc = importlib.util.MAGIC_NUMBER + bytes(12) + marshal.dumps(code)
+    entry = place.add({"bare.pyc": pyc, "pkg": {"__init__.pyc": pyc}})
+    module = importlib.import_module("bare")
+    assert (module.x, module.__file__) == (1, f"{entry}/bare.pyc")
+    assert module.__loader__.get_source("bare") is None
+    assert importlib.import_module("pkg").__path__ == [f"{entry}/pkg"]
+
+
+@pytest.mark.parametrize("pyc", [b"", b"short", b"\0" * 40, importlib.util.MAGIC_NUMBER + b"\xff" * 40])
+def test_sourceless_module_of_another_python(place: Place, pyc: bytes) -> None:
+    place.add({"bare.pyc": pyc})
+    with pytest.raises((ImportError, EOFError)):
+        importlib.import_module("bare")
+
+
+def pycs(source: bytes, value: int) -> dict[str, bytes]:
+    """Give pycs of the mod whose value is `value`: `good` ones must be used, bad ones not."""
+    body = marshal.dumps(compile(f"value = {value}", "m", "exec"))
+    magic, hashed = importlib.util.MAGIC_NUMBER, importlib.util.source_hash(source)
+    return {
+        "good unchecked": magic + b"\1\0\0\0" + bytes(8) + body,
+        "good checked": magic + b"\3\0\0\0" + hashed + body,
+        "bad checked": magic + b"\3\0\0\0" + bytes(8) + body,
+        "bad time": magic + b"\0\0\0\0" + b"\1\2\3\4\5\6\7\0" + body,
+        "bad flags": magic + b"\7\0\0\0" + hashed + body,
+        "bad magic": b"\0\0\r\n" + b"\1\0\0\0" + bytes(8) + body,
+        "bad empty": b"",
+        "bad header": magic,
+        "bad body": magic + b"\1\0\0\0" + bytes(8) + body[:5],
+        "bad type": magic + b"\1\0\0\0" + bytes(8) + marshal.dumps("no code"),
+    }
+
+
+@pytest.mark.parametrize("kind", pycs(b"", 0))
+def test_bound_bytecode(store_place: Place, kind: str) -> None:
+    source = b"value = 1\n"
+    member = cached_member("mod.py")
+    assert member is not None
+    folder, _, name = member.rpartition("/")
+    entry = store_place.add({"mod.py": source, folder: {name: pycs(source, 2)[kind]}})
+    module = importlib.import_module("mod")
+    assert module.value == (2 if kind.startswith("good") else 1)
+    code = module.__loader__.get_code("mod")
+    assert code.co_filename == f"{entry}/mod.py"
+
+
+@pytest.mark.parametrize(("policy", "kind", "value"), [("always", "good unchecked", 1), ("never", "bad checked", 2)])
+def test_policy_on_hash_based_bytecode(
+    store_place: Place, monkeypatch: pytest.MonkeyPatch, policy: str, kind: str, value: int
+) -> None:
+    monkeypatch.setattr("_imp.check_hash_based_pycs", policy)
+    source = b"value = 1\n"
+    folder, _, name = (cached_member("mod.py") or "").rpartition("/")
+    store_place.add({"mod.py": source, folder: {name: pycs(source, 2)[kind]}})
+    assert importlib.import_module("mod").value == value
+
+
+def test_transformers_never_get_code_of_others(store_place: Place) -> None:
+    source = b"value = 1\n"
+    folder, _, name = (cached_member("mod.py") or "").rpartition("/")
+    store_place.add({"mod.py": source, folder: {name: pycs(source, 2)["good unchecked"]}})
+
+    class Doubling(StoreLoader):
+        def source_to_code(self, data: bytes, path: str, *rest: object, **options: object) -> object:
+            return super().source_to_code(data.replace(b"1", b"10"), path, *rest)
+
+    plain = importlib.util.find_spec("mod").loader
+    loader = Doubling(plain.name, plain.path, plain.store, plain.entry)
+    spec = importlib.util.spec_from_loader("mod", loader)
+    assert spec is not None
+    module = importlib.util.module_from_spec(spec)
+    loader.exec_module(module)
+    assert module.value == 10
+
+
+def test_stock_get_code_works_over_the_three_methods(store_place: Place) -> None:
+    """`get_data`, `path_stats` and `set_data` are enough for importlib's own `get_code`, cold and warm."""
+    store_place.add({"mod.py": "value = 1\n"})
+    loader = importlib.util.find_spec("mod").loader
+    for _ in range(2):
+        code = super(StoreLoader, loader).get_code("mod")
+        assert code is not None and code.co_filename == loader.path
+
+
+def test_writable_store_keeps_bytecode_and_gives_it_back(tmp_path: Path) -> None:
+    for kind in ("zip", "memory"):
+        name = f"kept_{kind}"
+        source = STORES[kind]({f"{name}.py": "value = 1\n"}, tmp_path / kind)
+        options = {"writable": True} if isinstance(source, str) else {}
+        with archimport.mount(source, **options) as mounted:
+            module = importlib.import_module(name)
+            member = cached_member(f"{name}.py") or ""
+            entry = mounted.store.lookup(member)
+            assert entry is not None
+            assert mounted.store.read(entry)[:4] == importlib.util.MAGIC_NUMBER
+            loader: SourceFileLoader = module.__loader__
+            loader.set_data(f"{mounted.path_entry}/notes.txt", b"hello")
+            assert loader.get_data(f"{mounted.path_entry}/notes.txt") == b"hello"
+            mounted.store.write(f"{name}.py", b"value = 2\n")
+            importlib.reload(module)
+            assert module.value == 2
+
+
+def test_read_only_store_says_so(store_place: Place) -> None:
+    entry = store_place.add({"mod.py": ""})
+    if store_place.mounted.store.writable:
+        pytest.skip("this kind is always writable")
+    loader = importlib.import_module("mod").__loader__
+    loader.set_data(f"{entry}/x.txt", b"")
+    with pytest.raises(archimport.ConfigError, match="read-only"):
+        store_place.mounted.store.write("x.txt", b"")
+
+
+def test_compiled_code_is_cached_for_the_user(tmp_path: Path) -> None:
+    cache = Path(os.environ["XDG_CACHE_HOME"], "archimport", "bytecode")
+    for kind in ("zip", "bundle"):
+        with archimport.mount(STORES[kind]({"cached_once.py": "value = 1\n"}, tmp_path / kind)) as mounted:
+            module = importlib.import_module("cached_once")
+            code = module.__loader__.get_code("cached_once")
+            assert code.co_filename == f"{mounted.path_entry}/cached_once.py"
+            del sys.modules["cached_once"]
+    (blob,) = cache.iterdir()
+    assert cache.stat().st_mode & 0o077 == 0
+
+    def damage(change: Callable[[bytes], bytes]) -> None:
+        blob.write_bytes(change(blob.read_bytes()))
+
+    for change in (lambda data: data[:-1], lambda data: b"", lambda data: bytes([data[0] ^ 1]) + data[1:]):
+        damage(change)
+        with archimport.mount(str(tmp_path / "zip.zip")):
+            assert importlib.import_module("cached_once").value == 1
+            del sys.modules["cached_once"]
+
+
+def test_cache_is_not_written_when_bytecode_is_not_to_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    with archimport.mount(STORES["zip"]({"uncached.py": "value = 1\n"}, tmp_path / "x")):
+        importlib.import_module("uncached")
+    assert not Path(os.environ["XDG_CACHE_HOME"], "archimport").exists()
+
+
+def test_shared_cache_folder_is_not_trusted(tmp_path: Path) -> None:
+    folder = Path(os.environ["XDG_CACHE_HOME"], "archimport")
+    folder.mkdir(mode=0o777)
+    folder.chmod(0o777)
+    with archimport.mount(STORES["zip"]({"untrusted.py": "value = 1\n"}, tmp_path / "x")):
+        assert importlib.import_module("untrusted").value == 1
+    assert list(folder.iterdir()) == []
+
+
+def test_threads_import_concurrently(place: Place) -> None:
+    names = [f"mod{number}" for number in range(40)]
+    place.add({f"{name}.py": f"import mod{(number + 1) % 40}\nvalue = {number}\n" for number, name in enumerate(names)})
+    # At the first new file after a change of `sys.path` coverage takes out what other threads import meanwhile.
+    place.add({"traced_first.py": ""})
+    importlib.import_module("traced_first")
+    errors: list[BaseException] = []
+
+    def work(offset: int) -> None:
+        try:
+            for name in names[offset:] + names[:offset]:
+                importlib.import_module(name)
+        except BaseException as exc:  # noqa: BLE001 - whatever it is, it is shown
+            errors.append(exc)
+
+    threads = [threading.Thread(target=work, args=(offset,)) for offset in range(0, 40, 5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert errors == []
+    assert [sys.modules[name].value for name in names] == list(range(40))

@@ -1,0 +1,258 @@
+"""Resources, metadata and listings of every store are those of a folder."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import sys
+from importlib import metadata
+from importlib.resources import as_file, files
+from pathlib import Path, PurePosixPath
+
+import pytest
+from conftest import Place
+from trees import write_tree
+
+import archimport
+
+PACKAGE = {
+    "pkg": {
+        "__init__.py": "",
+        "data.txt": "grüße\r\n",
+        "data.bin": b"\0\xff",
+        "sub": {"deep.txt": "deep", "more": {"x.txt": "x"}},
+        "child": {"__init__.py": "", "own.txt": "own"},
+    }
+}
+DIST = {
+    "demo_dist-1.2.dist-info": {
+        "METADATA": "Metadata-Version: 2.1\nName: Demo.Dist\nVersion: 1.2\nRequires-Dist: click>=8\n",
+        "RECORD": "demo_mod.py,,\ndemo_dist-1.2.dist-info/METADATA,,\ndemo_dist-1.2.dist-info/RECORD,,\n",
+        "entry_points.txt": "[console_scripts]\ndemo = demo_mod:main\n\n[demo.group]\nplug = demo_mod\n",
+    },
+    "demo_mod.py": "def main():\n    return 5\n",
+}
+
+
+def test_read(place: Place) -> None:
+    place.add(PACKAGE)
+    root = files("pkg")
+    assert root.joinpath("data.txt").read_text(encoding="utf-8") == "grüße\n"
+    assert (root / "data.bin").read_bytes() == b"\0\xff"
+    assert root.joinpath("sub", "deep.txt").read_text(encoding="utf-8") == "deep"
+    assert root.joinpath("sub/more/x.txt").read_text(encoding="utf-8") == "x"
+    with root.joinpath("data.txt").open(encoding="utf-8") as stream:
+        assert stream.read() == "grüße\n"
+    with root.joinpath("data.bin").open("rb") as binary:
+        assert binary.read(1) == b"\0"
+    assert files("pkg.child").joinpath("own.txt").read_text(encoding="utf-8") == "own"
+
+
+def test_tree(place: Place) -> None:
+    place.add(PACKAGE)
+    root = files("pkg")
+    seen = {child.name: child.is_dir() for child in root.iterdir() if child.name != "__pycache__"}
+    assert seen == {"__init__.py": False, "data.bin": False, "data.txt": False, "sub": True, "child": True}
+    assert root.is_dir() and not root.is_file()
+    missing = root.joinpath("absent", "more.txt")
+    assert not missing.is_file() and not missing.is_dir()
+    with pytest.raises(FileNotFoundError):
+        missing.read_bytes()
+    with pytest.raises((IsADirectoryError, PermissionError)):
+        root.joinpath("sub").read_bytes()
+
+
+def test_as_file(place: Place) -> None:
+    place.add(PACKAGE)
+    with as_file(files("pkg").joinpath("data.bin")) as path:
+        assert path.read_bytes() == b"\0\xff"
+        assert path.name.endswith("data.bin")
+    if sys.version_info >= (3, 12):
+        with as_file(files("pkg").joinpath("sub")) as folder:
+            assert (folder / "more" / "x.txt").read_text() == "x"
+
+
+def test_paths_of_a_store(store_place: Place) -> None:
+    entry = store_place.add(PACKAGE)
+    path = files("pkg").joinpath("sub", "deep.txt")
+    real = PurePosixPath(str(path))
+    assert str(path) == f"{entry}/pkg/sub/deep.txt"
+    assert (path.name, path.stem, path.suffix) == (real.name, real.stem, real.suffix)
+    assert str(path.parent) == f"{entry}/pkg/sub"
+    assert path == files("pkg") / "sub" / "deep.txt" and len({path, files("pkg") / "sub/deep.txt"}) == 1
+    with pytest.raises(FileNotFoundError):
+        path.joinpath("../../../../etc/passwd")
+    with pytest.raises(ValueError, match="reading only"):
+        path.open("w")
+
+
+def test_old_functions(place: Place) -> None:
+    place.add(PACKAGE)
+    module = importlib.import_module("pkg")
+    assert pkgutil.get_data("pkg", "sub/deep.txt") == b"deep"
+    with pytest.raises(OSError):
+        pkgutil.get_data("pkg", "absent")
+    reader = module.__loader__.get_resource_reader("pkg")
+    assert reader.files().joinpath("data.bin").read_bytes() == b"\0\xff"
+
+
+def test_module_as_anchor(place: Place) -> None:
+    if sys.version_info < (3, 12):
+        pytest.skip("files() takes modules from Python 3.12")
+    place.add({"lone.py": "", "lone.txt": "beside"})
+    assert files("lone").joinpath("lone.txt").read_text(encoding="utf-8") == "beside"
+
+
+def test_iter_modules(place: Place) -> None:
+    entry = place.add(
+        {
+            "b.py": "",
+            "a": {"__init__.py": ""},
+            "space": {"x.py": ""},
+            "c.pyc": b"",
+            "b.pyc": b"",
+            "__main__.py": "",
+            "data.txt": "",
+            "not.a.module.py": "",
+            "__pycache__": {"z.cpython-311.pyc": b""},
+        }
+    )
+    found = [(info.name, info.ispkg) for info in pkgutil.iter_modules([entry], "p.")]
+    assert found == [("p.__main__", False), ("p.a", True), ("p.b", False), ("p.c", False)]
+
+
+def test_walk_packages(place: Place) -> None:
+    entry = place.add({"walked": {"__init__.py": "", "m.py": "", "sub": {"__init__.py": "", "n.py": ""}}})
+    assert {info.name for info in pkgutil.walk_packages([entry])} == {
+        "walked", "walked.m", "walked.sub", "walked.sub.n",
+    }  # fmt: skip
+
+
+def test_discover(place: Place) -> None:
+    finder = pkgutil.get_importer(
+        place.add({"b.py": "", "a": {"__init__.py": ""}, "space": {"x.py": ""}, "data.txt": ""})
+    )
+    if sys.version_info < (3, 15) and place.is_directory:
+        pytest.skip("finders discover from Python 3.15")
+    found = {spec.name: spec.loader is not None for spec in finder.discover()}
+    assert found == {"a": True, "b": True, "space": False}
+    parent = importlib.util.find_spec("a")
+    inside = pkgutil.get_importer(parent.submodule_search_locations[0]).discover(parent)
+    assert [spec.name for spec in inside] == ["a.__init__"]
+    with pytest.raises(ValueError, match="not a package"):
+        list(finder.discover(importlib.util.find_spec("b")))
+
+
+def test_distribution(place: Place) -> None:
+    place.add(DIST)
+    assert metadata.version("demo-dist") == "1.2"
+    assert metadata.metadata("DEMO_dist")["Name"] == "Demo.Dist"
+    assert metadata.requires("demo.dist") == ["click>=8"]
+    listed = metadata.files("demo-dist")
+    assert listed is not None
+    assert [str(file) for file in listed] == [
+        "demo_mod.py",
+        "demo_dist-1.2.dist-info/METADATA",
+        "demo_dist-1.2.dist-info/RECORD",
+    ]
+    assert listed[0].read_text() == "def main():\n    return 5\n"
+    (point,) = metadata.entry_points(group="demo.group")
+    assert point.load() is importlib.import_module("demo_mod")
+    assert metadata.packages_distributions()["demo_mod"] == ["Demo.Dist"]
+    assert sum(dist.metadata["Name"] == "Demo.Dist" for dist in metadata.distributions()) == 1
+    with pytest.raises(metadata.PackageNotFoundError):
+        metadata.version("demo")
+
+
+def test_distributions_of_a_path(place: Place) -> None:
+    entry = place.add(DIST)
+    assert [dist.version for dist in metadata.distributions(path=[entry])] == ["1.2"]
+    assert list(metadata.distributions(path=["/nowhere"])) == []
+
+
+def test_as_file_path_is_real(store_place: Place) -> None:
+    store_place.add(PACKAGE)
+    with as_file(files("pkg") / "data.bin") as path:
+        assert isinstance(path, Path) and path.exists()
+
+
+def test_distributions_come_in_the_order_of_the_path(store_place: Place, tmp_path: Path) -> None:
+    older = {"demo_dist-0.9.dist-info": {"METADATA": "Metadata-Version: 2.1\nName: Demo.Dist\nVersion: 0.9\n"}}
+    store_place.add(DIST)
+    sys.path.insert(0, str(write_tree(older, tmp_path / "before")))
+    assert metadata.version("demo-dist") == "0.9"
+    sys.path.append(sys.path.pop(0))
+    assert metadata.version("demo-dist") == "1.2"
+
+
+def test_distribution_in_a_folder_of_a_store(store_place: Place) -> None:
+    entry = store_place.add({"vendored": DIST})
+    assert [dist.version for dist in metadata.distributions(path=[f"{entry}/vendored"])] == ["1.2"]
+
+
+def test_uninstall_leaves_metadata_as_it_was(store_place: Place) -> None:
+    original = metadata.FastPath.children
+    entry = store_place.add(DIST)
+    assert metadata.version("demo-dist") == "1.2"
+    archimport.uninstall()
+    assert metadata.FastPath.children is original
+    assert archimport.runtime.hook.path_hook not in sys.path_hooks
+    assert not [finder for finder in sys.path_importer_cache.values() if type(finder).__name__ == "StoreFinder"], entry
+
+
+PORTION_ONE = {"space": {"one.txt": "1", "both.txt": "first", "sub": {"a.txt": "a"}, "clash": {"x.txt": "x"}}}
+PORTION_TWO = {"space": {"two.txt": "2", "both.txt": "second", "sub": {"b.txt": "b"}, "clash": "a file"}}
+
+
+def look_at_namespace() -> dict[str, object]:
+    """Give all that is seen of the resources of the namespace package."""
+    root = files("space")
+    return {
+        "names": sorted(child.name for child in root.iterdir()),
+        "sub": sorted(child.name for child in (root / "sub").iterdir()),
+        "both": root.joinpath("both.txt").read_text(encoding="utf-8"),
+        "deep": root.joinpath("sub", "b.txt").read_bytes(),
+        "missing": root.joinpath("absent.txt").is_file(),
+        "kinds": (root.is_dir(), root.is_file(), root.joinpath("sub").is_dir(), root.joinpath("clash").is_dir()),
+    }
+
+
+EXPECTED_NAMESPACE = {
+    "names": ["both.txt", "clash", "one.txt", "sub", "two.txt"],
+    "sub": ["a.txt", "b.txt"],
+    "both": "first",
+    "deep": b"b",
+    "missing": False,
+    "kinds": (True, False, True, True),
+}
+
+
+def test_namespace_resources_of_two_stores(store_place: Place) -> None:
+    store_place.add(PORTION_ONE)
+    store_place.add(PORTION_TWO, position=1)
+    assert look_at_namespace() == EXPECTED_NAMESPACE
+
+
+@pytest.mark.parametrize("folder_first", [True, False])
+def test_namespace_resources_of_a_store_and_a_folder(store_place: Place, tmp_path: Path, folder_first: bool) -> None:
+    in_folder, in_store = (PORTION_ONE, PORTION_TWO) if folder_first else (PORTION_TWO, PORTION_ONE)
+    store_place.add(in_store)
+    sys.path.insert(0 if folder_first else 1, str(write_tree(in_folder, tmp_path / "folder")))
+    assert look_at_namespace() == EXPECTED_NAMESPACE
+
+
+def test_namespace_resources_of_one_portion(place: Place) -> None:
+    place.add(PORTION_ONE)
+    root = files("space")
+    assert root.joinpath("one.txt").read_text(encoding="utf-8") == "1"
+    assert {child.name for child in root.iterdir()} == {"both.txt", "clash", "one.txt", "sub"}
+    with pytest.raises(FileNotFoundError):
+        root.joinpath("absent.txt").read_bytes()
+    with as_file(root / "one.txt") as path:
+        assert path.read_text() == "1"
+
+
+def test_namespace_in_folders_is_left_to_the_standard_library(tmp_path: Path) -> None:
+    archimport.install()
+    sys.path.insert(0, str(write_tree(PORTION_ONE, tmp_path / "folder")))
+    assert type(files("space")).__module__.startswith("importlib")

@@ -1,0 +1,153 @@
+"""Source is found by everything that shows it."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import importlib.abc
+import importlib.util
+import inspect
+import linecache
+import os
+import runpy
+import sys
+import traceback
+import warnings
+from pathlib import Path
+
+import pytest
+from conftest import Place
+
+
+def test_inspect_getsource(place: Place) -> None:
+    place.add({"mod.py": "def f():\n    return 1\n\nclass C:\n    x = 2\n"})
+    module = importlib.import_module("mod")
+    assert inspect.getsource(module.f) == "def f():\n    return 1\n"
+    assert inspect.getsource(module.C) == "class C:\n    x = 2\n"
+    assert inspect.getsource(module).startswith("def f()")
+    assert inspect.getsourcefile(module) == module.__file__
+
+
+def test_traceback_shows_source_and_no_frame_of_ours(place: Place) -> None:
+    entry = place.add({"outer.py": "import inner\n", "inner.py": "def f():\n    raise ValueError('boo')\nf()\n"})
+    with pytest.raises(ValueError, match="boo") as caught:
+        importlib.import_module("outer")
+    text = "".join(traceback.format_exception(caught.value))
+    assert f"File \"{entry}/inner.py\", line 2, in f\n    raise ValueError('boo')\n" in text
+    assert "archimport" not in text.replace(entry, "")
+
+
+def test_traceback_after_chdir(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    place.add({"mod.py": "def f():\n    raise ValueError('boo')\n"})
+    module = importlib.import_module("mod")
+    monkeypatch.chdir("/")
+    with pytest.raises(ValueError, match="boo") as caught:
+        module.f()
+    assert "raise ValueError('boo')" in "".join(traceback.format_exception(caught.value))
+
+
+def test_warning_shows_its_line(place: Place) -> None:
+    place.add({"mod.py": "import warnings\ndef f():\n    warnings.warn('careful')  # here\n"})
+    module = importlib.import_module("mod")
+    linecache.checkcache()
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        module.f()
+    assert "# here" in warnings.formatwarning("careful", UserWarning, seen[0].filename, seen[0].lineno)
+
+
+def test_source_of_a_function_whose_module_is_gone(place: Place) -> None:
+    place.add({"mod.py": "def f():\n    return 1\n"})
+    function = importlib.import_module("mod").f
+    del sys.modules["mod"]
+    assert inspect.getsource(function) == "def f():\n    return 1\n"
+
+
+def test_doctests_run(place: Place) -> None:
+    place.add({"mod.py": 'def f():\n    """\n    >>> f()\n    1\n    """\n    return 1\n'})
+    assert doctest.testmod(importlib.import_module("mod")) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        pytest.param("# coding: latin-1\nx = 'é'\n".encode("latin-1"), id="latin-1"),
+        pytest.param("# coding: shift-jis\nx = 'あ'\n".encode("shift-jis"), id="shift-jis"),
+        pytest.param(b"\xef\xbb\xbfx = '\xc3\xa9'\n", id="bom"),
+        pytest.param(b"x = 1\r\ny = 2\r\n", id="crlf"),
+        pytest.param(b"x = 1\ry = 2", id="cr"),
+        pytest.param(b"x = 1", id="no-newline-at-the-end"),
+        pytest.param(b"", id="empty"),
+    ],
+)
+def test_encodings(place: Place, source: bytes, tmp_path: Path) -> None:
+    place.add({"mod.py": source})
+    module = importlib.import_module("mod")
+    file = tmp_path / "same.py"
+    file.write_bytes(source)
+    spec = importlib.util.spec_from_file_location("same", file)
+    assert spec is not None and spec.loader is not None
+    same = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(same)
+    assert getattr(module, "x", None) == getattr(same, "x", None)
+    assert module.__loader__.get_source("mod") == spec.loader.get_source("same")
+
+
+@pytest.mark.parametrize(
+    "source", [b"x = '\0'\n", b"# coding: nonsense\n", b"x = '\xff'\n"], ids=["nul", "coding", "utf-8"]
+)
+def test_source_that_cannot_be_decoded(place: Place, source: bytes) -> None:
+    place.add({"mod.py": source})
+    with pytest.raises((SyntaxError, ValueError)):
+        importlib.import_module("mod")
+
+
+def test_run_module(place: Place) -> None:
+    entry = place.add(
+        {"mod.py": "who = __name__, __file__, __spec__.name\n", "pkg": {"__main__.py": "who = __package__\n"}}
+    )
+    assert runpy.run_module("mod", run_name="__main__")["who"] == ("__main__", f"{entry}/mod.py", "mod")
+    assert runpy.run_module("pkg", run_name="__main__")["who"] == "pkg"
+
+
+def test_run_path(place: Place) -> None:
+    entry = place.add({"__main__.py": "import helper\nvalue = helper.value\n", "helper.py": "value = 7\n"})
+    assert runpy.run_path(entry)["value"] == 7
+
+
+def test_loader_is_every_abstract_loader(store_place: Place) -> None:
+    store_place.add({"mod.py": ""})
+    loader = importlib.import_module("mod").__loader__
+    for name in ("ResourceLoader", "InspectLoader", "ExecutionLoader", "SourceLoader"):
+        if hasattr(importlib.abc, name):
+            assert isinstance(loader, getattr(importlib.abc, name))
+    assert not isinstance(loader, importlib.machinery.SourceFileLoader)
+
+
+def test_get_data_takes_every_path_built_from_file(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    place.add({"pkg": {"__init__.py": "", "data.txt": "hello", "sub": {"x.bin": b"\0"}}})
+    module = importlib.import_module("pkg")
+    get_data = module.__loader__.get_data
+    here = os.path.dirname(module.__file__ or "")
+    for path in (
+        os.path.join(here, "data.txt"),
+        os.path.join(here, "sub", "..", "data.txt"),
+        os.path.abspath(os.path.join(here, "data.txt")),
+        str(Path(here, "data.txt")),
+        str(Path(here).resolve() / "data.txt"),
+        f"{here}//data.txt",
+    ):
+        assert get_data(path) == b"hello", path
+    for missing in (os.path.join(here, "absent"), here, os.path.join(here, "sub")):
+        with pytest.raises(OSError):
+            get_data(missing)
+
+
+def test_get_data_stays_inside(store_place: Place, tmp_path: Path) -> None:
+    entry = store_place.add({"pkg": {"__init__.py": ""}})
+    outside = tmp_path / "secret.txt"
+    outside.write_text("secret")
+    get_data = importlib.import_module("pkg").__loader__.get_data
+    for path in (str(outside), f"{entry}/../secret.txt", "../secret.txt"):
+        with pytest.raises(FileNotFoundError):
+            get_data(path)

@@ -1,0 +1,78 @@
+"""Processes that die at any moment leave the old file or the new one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from builders import build_zip
+from trees import write_tree
+
+from archimport.bundle.store import BundleStore
+
+WRITE = """
+import sys
+from archimport.bundle.writer import Member, write_bundle
+members = [Member(f"m{n}.py", lambda: b"x" * 50_000) for n in range(20)]
+write_bundle(sys.argv[1], members, meta={}, tail={"__main__.py": b""}, codec="stored")
+"""
+WRITE_ZIP = """
+import sys
+from archimport.zip import ZipStore
+ZipStore(sys.argv[1], writable=True).write("new.txt", b"new" * 10_000)
+"""
+
+
+def strace() -> str:
+    found = shutil.which("strace")
+    if found is None:
+        pytest.skip("strace is not installed")
+    return found
+
+
+@pytest.mark.parametrize("call", ["write", "fsync", "rename"])
+@pytest.mark.parametrize("fault", ["error=ENOSPC", "error=EIO", "signal=KILL"])
+@pytest.mark.parametrize("when", [1, 2, 3])
+def test_bundle_is_old_or_new(tmp_path: Path, call: str, fault: str, when: int) -> None:
+    path = tmp_path / "x.arc"
+    subprocess.run([sys.executable, "-c", WRITE.replace("range(20)", "range(2)"), path], check=True)
+    before = path.read_bytes()
+    command = [strace(), "-f", "-qq", "-o", "/dev/null", "-e", f"inject={call}:{fault}:when={when}+"]
+    done = subprocess.run([*command, sys.executable, "-B", "-c", WRITE, path], capture_output=True, check=False)
+    if path.read_bytes() == before:
+        assert done.returncode != 0
+    else:  # the call that fails comes after the rename: making the folder durable, or printing
+        assert (call, when) in {("fsync", 2), ("fsync", 3), ("rename", 2), ("rename", 3)}
+        store = BundleStore(str(path))
+        assert len(list(store.walk())) == 20
+        assert list(store.verify())
+    if "KILL" not in fault:
+        assert list(tmp_path.iterdir()) == [path]
+
+
+def test_killed_writer_leaves_a_whole_zip(tmp_path: Path) -> None:
+    path = Path(build_zip({"a.txt": "a"}, tmp_path / "x"))
+    before = path.read_bytes()
+    command = [strace(), "-f", "-qq", "-o", "/dev/null", "-e", "inject=rename:signal=KILL:when=1"]
+    done = subprocess.run([*command, sys.executable, "-B", "-c", WRITE_ZIP, path], capture_output=True, check=False)
+    assert done.returncode != 0
+    assert path.read_bytes() == before
+
+
+def test_killed_pack_keeps_the_old_output(tmp_path: Path) -> None:
+    root = write_tree({"m.py": "x = 1\n"}, tmp_path / "root")
+    scratch = tmp_path / "scratch"  # where a killed process leaves what it was at
+    scratch.mkdir()
+    out = tmp_path / "x.arc"
+    out.write_bytes(b"old")
+    command = [strace(), "-f", "-qq", "-o", "/dev/null", "-e", "inject=rename:signal=KILL:when=1"]
+    program = [sys.executable, "-B", "-m", "archimport", "pack", str(root), "-o", str(out)]
+    done = subprocess.run(
+        [*command, *program], capture_output=True, check=False, env={**os.environ, "TMPDIR": str(scratch)}
+    )
+    assert done.returncode != 0
+    assert out.read_bytes() == b"old"

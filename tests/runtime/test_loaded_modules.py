@@ -1,0 +1,125 @@
+"""What is loaded, by name: start-up is counted in modules, not in milliseconds."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from builders import build_zip
+
+import archimport
+from archimport.bundle.tail import carried_sources, tail_files
+from archimport.bundle.writer import Member, write_bundle
+from archimport.pack.compile import compile_runtime
+from archimport.pack.target import THIS_PYTHON, Target
+
+ROOT = str(Path(archimport.__file__).parents[1])
+REPORT = "print(*sorted(set(sys.modules) - before))"
+#: One module from Python 3.13, twenty before.
+LINECACHE = {"linecache"} if sys.version_info >= (3, 13) else set()
+#: What the runtime loads of the standard library for a zip or a bundle, `os` and `importlib.abc` apart.
+RUNTIME = {
+    f"archimport.runtime.{name}"
+    for name in [
+        "atomic",
+        "bytecode",
+        "cache",
+        "codec",
+        "digest",
+        "errors",
+        "file",
+        "finder",
+        "hook",
+        "index",
+        "loader",
+        "location",
+        "magic",
+        "metadata",
+        "names",
+        "namespace",
+        "registry",
+        "store",
+    ]
+} | {"archimport", "archimport.runtime"}
+HEAVY = {
+    "asyncio", "click", "contextlib", "dataclasses", "email", "functools", "hashlib", "importlib.abc", "importlib.metadata",
+    "importlib.resources", "inspect", "json", "linecache", "logging", "pathlib", "pkgutil", "random", "re", "rich", "sqlalchemy",
+    "subprocess", "tempfile", "threading", "typing", "urllib.parse", "zipfile", "zstandard",
+}  # fmt: skip
+
+
+def loaded(code: str, *flags: str) -> set[str]:
+    """Give the modules that a program loads beyond what a bare interpreter and `os` have."""
+    program = f"import sys; sys.path.insert(0, {ROOT!r}); import os; before = set(sys.modules)\n{code}\n{REPORT}"
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", *flags, "-c", program], capture_output=True, text=True, check=True
+    )
+    return set(done.stdout.split()) - {"__future__"}
+
+
+def test_import_archimport_loads_nothing() -> None:
+    assert loaded("import archimport") == {"archimport"}
+
+
+def test_errors_alone_load_errors_alone() -> None:
+    assert loaded("from archimport.runtime.errors import ArchimportError") == {
+        "archimport", "archimport.runtime", "archimport.runtime.errors",
+    }  # fmt: skip
+
+
+def test_hook_and_a_zip(tmp_path: Path) -> None:
+    """Without `importlib.abc`, which `install` registers with, a mounted zip is this list and no more."""
+    path = build_zip({"mod.py": "x = 1\n"}, tmp_path / "x")
+    code = f"from archimport.runtime import hook; hook.install_hook(); sys.path.insert(0, 'zip://{path}'); import mod"
+    found = loaded(code) - {"mod"}
+    zip_modules = {"archimport.zip", "archimport.zip.store", "archimport.zip.format"}
+    assert found - RUNTIME - zip_modules <= {
+        "_blake2",
+        "_struct",
+        "struct",
+        "zlib",
+        "archimport.runtime.secrets",
+        *LINECACHE,
+    }
+    assert found >= RUNTIME | zip_modules
+
+
+def test_mount_loads_importlib_abc_beside(tmp_path: Path) -> None:
+    path = build_zip({"mod.py": "x = 1\n"}, tmp_path / "x")
+    beside = loaded("import importlib.abc") | {"archimport.runtime.mount"}
+    found = loaded(f"import archimport; archimport.mount({path!r}); import mod") - {"mod"} - beside
+    assert found - RUNTIME - {"archimport.zip", "archimport.zip.store", "archimport.zip.format"} <= {
+        "_blake2", "_struct", "struct", "zlib", "importlib.abc",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("marshalled", [True, False], ids=["marshalled", "from-source"])
+def test_running_bundle(tmp_path: Path, marshalled: bool) -> None:
+    path = tmp_path / "x.arc"
+    app = b"import sys\ndef main():\n    print(*sorted(sys.modules))\n"
+    runtimes = compile_runtime(Target(THIS_PYTHON, sys.executable), carried_sources()) if marshalled else {}
+    write_bundle(str(path), [Member("app.py", lambda: app)], meta={"entry": "app:main"}, tail=tail_files(runtimes))
+    done = subprocess.run([sys.executable, "-I", "-S", path], capture_output=True, text=True, check=True)
+    (tmp_path / "bare").mkdir()
+    (tmp_path / "bare" / "__main__.py").write_text("import sys\nimport os\nprint(*sorted(sys.modules))\n")
+    bare = subprocess.run([sys.executable, "-I", "-S", tmp_path / "bare"], capture_output=True, text=True, check=True)
+    found = set(done.stdout.split()) - set(bare.stdout.split())
+    ours = RUNTIME - {"archimport.runtime.index"} | {
+        "archimport.runtime.app",
+        "archimport.runtime.mount",
+        "archimport.bundle",
+        "archimport.bundle.format",
+        "archimport.bundle.store",
+    }
+    assert found >= ours
+    assert found - ours <= {"app", "__future__", "_blake2", "_struct", "struct", "zlib", "_weakref"} | LINECACHE
+    assert not found & (HEAVY - LINECACHE)
+
+
+def test_every_public_name_resolves() -> None:
+    for name in archimport.__all__:
+        assert getattr(archimport, name) is not None
+    assert set(dir(archimport)) >= set(archimport.__all__)
+    assert not hasattr(archimport, "nonsense")

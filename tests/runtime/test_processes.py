@@ -1,0 +1,331 @@
+"""Threads, forks and child processes."""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import multiprocessing
+import os
+import pickle
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from builders import STORES, MemoryStore, build_bundle, build_zip
+from trees import write_tree
+
+import archimport
+from archimport.pack.build import pack
+from archimport.runtime.mount import PathEntry
+
+METHODS = multiprocessing.get_all_start_methods()
+POOL = """
+import multiprocessing, sys
+from concurrent.futures import ProcessPoolExecutor
+import helper
+{setup}
+
+def main():
+    context = multiprocessing.get_context(sys.argv[1])
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        print(pool.submit(helper.work, 20).result(60))
+{tail}
+"""
+HELPER = "def work(x):\n    import late\n    return x + late.value\n"
+TREE = {"helper.py": HELPER, "late.py": "value = 1\n"}
+
+
+def run(*command: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *map(str, command)], capture_output=True, text=True, check=False, timeout=100
+    )
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("kind", ["zip", "bundle"])
+def test_pool_with_a_mounted_store(tmp_path: Path, method: str, kind: str) -> None:
+    source = STORES[kind](TREE, tmp_path / "store")
+    script = tmp_path / "script.py"
+    body = POOL.format(setup="", tail="if __name__ == '__main__':\n    main()\n")
+    script.write_text(
+        body.replace(
+            "import helper",
+            f"import archimport\nif __name__ == '__main__':\n    archimport.mount({source!r})\n    import helper",
+        )
+    )
+    done = run(script, method)
+    assert done.stdout == "21\n", done.stderr
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("entry", ["app:main", "app"])
+def test_pool_inside_a_running_bundle(tmp_path: Path, method: str, entry: str) -> None:
+    body = POOL.format(setup="", tail="if __name__ == '__main__':\n    main()\n")
+    root = write_tree({**TREE, "app.py": body}, tmp_path / "root")
+    pack([root], tmp_path / "x.arc", entry=entry)
+    done = run("-I", "-S", tmp_path / "x.arc", method)
+    assert done.stdout == "21\n", done.stderr
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_pool_inside_a_bundle_that_mounts_a_zip(tmp_path: Path, method: str) -> None:
+    """The child finds the zip's entry first, and what opens it in the bundle alone."""
+    plugins = build_zip({"plugin.py": "def work(x):\n    return x + 2\n"}, tmp_path / "plugins")
+    body = f"""
+import multiprocessing, sys
+from concurrent.futures import ProcessPoolExecutor
+import archimport
+def main():
+    archimport.mount({plugins!r})
+    import plugin
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context(sys.argv[1])) as pool:
+        print(pool.submit(plugin.work, 20).result(60))
+"""
+    package = Path(archimport.__file__).parent
+    root = write_tree({"app.py": body}, tmp_path / "root")
+    for file in package.rglob("*.py"):
+        target = root / "archimport" / file.relative_to(package)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(file.read_bytes())
+    pack([root], tmp_path / "x.arc", entry="app:main")
+    done = run("-I", "-S", tmp_path / "x.arc", method)
+    assert done.stdout == "22\n", done.stderr
+
+
+def test_path_entries_are_pickled_and_copied_without_a_trace(tmp_path: Path) -> None:
+    file = build_bundle(TREE, tmp_path / "store")
+    with archimport.mount(file) as mounted:
+        before = list(sys.path)
+        again = pickle.loads(pickle.dumps(sys.path))
+        assert again == before == sys.path
+        assert type(again[0]) is PathEntry
+        assert copy.deepcopy(sys.path)[0] is mounted.path_entry
+        assert copy.copy(mounted.path_entry) is mounted.path_entry
+
+
+def test_entry_that_cannot_be_opened_does_not_end_the_child(tmp_path: Path) -> None:
+    file = build_zip(TREE, tmp_path / "store")
+    with archimport.mount(file):
+        data = pickle.dumps(sys.path)
+    os.unlink(file)
+    script = "import pickle, sys; print(pickle.loads(sys.stdin.buffer.read())[0])"
+    done = subprocess.run([sys.executable, "-c", script], input=data, capture_output=True, check=True)
+    assert done.stdout.decode() == f"{file}\n"
+
+
+def test_plain_entry_becomes_one_that_children_can_use(tmp_path: Path) -> None:
+    file = build_bundle(TREE, tmp_path / "store")
+    sys.path.insert(0, file)
+    with archimport.mount(file) as mounted:
+        assert sys.path.count(file) == 1
+        assert type(sys.path[0]) is PathEntry
+        assert sys.path[0] is mounted.path_entry
+    assert type(sys.path[0]) is str
+    assert sys.path[0] == file
+
+
+def test_mounting_in_many_threads(tmp_path: Path) -> None:
+    files = [build_zip({f"m{number}.py": f"x = {number}\n"}, tmp_path / f"s{number}") for number in range(3)]
+    errors: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            for _ in range(30):
+                for number, file in enumerate(files):
+                    with archimport.mount(file):
+                        importlib.import_module(f"m{number}")
+        except BaseException as exc:  # noqa: BLE001 - whatever it is, it is shown
+            errors.append(exc)
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert errors == []
+    assert not set(files) & set(sys.path)
+
+
+def test_reading_a_bundle_in_many_threads(tmp_path: Path) -> None:
+    tree = {f"f{number}": bytes([number]) * 100_000 for number in range(40)}
+    with archimport.mount(STORES["bundle"](tree, tmp_path / "x")) as mounted:
+        errors: list[object] = []
+
+        def work(seed: int) -> None:
+            try:
+                for step in range(200):
+                    number = (seed * 7 + step * 11) % 40
+                    entry = mounted.store.lookup(f"f{number}")
+                    assert entry is not None and mounted.store.read(entry) == bytes([number]) * 100_000
+            except BaseException as exc:  # noqa: BLE001 - whatever it is, it is shown
+                errors.append(exc)
+
+        threads = [threading.Thread(target=work, args=(seed,)) for seed in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        assert errors == []
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_forked_children_read_what_they_ask_for(tmp_path: Path) -> None:
+    tree = {f"m{number}.py": f"x = {number}\n" for number in range(100)}
+    archimport.mount(STORES["zip"](tree, tmp_path / "x"))
+    children = []
+    for child in range(8):
+        pid = os.fork()
+        if not pid:
+            numbers = [importlib.import_module(f"m{(child * 13 + step) % 100}").x for step in range(100)]
+            os._exit(0 if numbers == [(child * 13 + step) % 100 for step in range(100)] else 1)
+        children.append(pid)
+    assert [importlib.import_module(f"m{number}").x for number in range(100)] == list(range(100))
+    assert [os.waitpid(pid, 0)[1] for pid in children] == [0] * 8
+
+
+def test_deleted_current_folder(tmp_path: Path) -> None:
+    code = (
+        "import os, sys, archimport; archimport.install(); sys.path.insert(0, 'lib'); os.chdir(sys.argv[1]);"
+        "os.rmdir(sys.argv[1]); import colorsys; print('found')\ntry:\n    import absent\nexcept ModuleNotFoundError:\n    print('absent')"
+    )
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    done = run("-c", code, gone)
+    assert done.stdout == "found\nabsent\n", done.stderr
+
+
+def test_unknown_scheme_on_the_path_is_asked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    original = archimport.runtime.registry._opener_by_others
+    monkeypatch.setattr(
+        archimport.runtime.registry, "_opener_by_others", lambda scheme: (asked.append(scheme), original(scheme))[1]
+    )
+    archimport.install()
+    sys.path.insert(0, "nobody:anything")
+    for _ in range(3):
+        list(importlib.metadata.distributions())
+        with pytest.raises(ModuleNotFoundError):
+            importlib.import_module("absent_module")
+    assert asked == ["nobody"]
+
+
+def test_opener_that_mounts_another_store(tmp_path: Path) -> None:
+    inner = build_zip({"inner_module.py": "x = 1\n"}, tmp_path / "inner")
+
+    def opener(entry: str) -> archimport.Store:
+        archimport.mount(inner)
+        importlib.import_module("inner_module")
+        importlib.import_module("colorsys")
+        return MemoryStore({"outer_module.py": b"x = 2\n"}, "/virtual/outer")
+
+    archimport.register_scheme("nesting", opener)
+    archimport.install()
+    sys.path.insert(0, "nesting:x")
+    assert importlib.import_module("outer_module").x == 2
+    assert importlib.import_module("inner_module").x == 1
+
+
+def test_loaded_package_finds_its_modules_after_unmount(tmp_path: Path) -> None:
+    for kind in STORES:
+        name = f"kept_{kind.replace('-', '_')}"
+        tree = {name: {"__init__.py": "", "late": {"leaf.py": "x = 1\n"}}, f"top_{name}.py": ""}
+        with archimport.mount(STORES[kind](tree, tmp_path / kind)):
+            importlib.import_module(name)
+        assert importlib.import_module(f"{name}.late.leaf").x == 1
+        assert type(sys.modules[f"{name}.late.leaf"].__loader__).__name__ == "StoreLoader"
+        with pytest.raises(ModuleNotFoundError):
+            importlib.import_module(f"top_{name}")
+
+
+def test_metadata_is_looked_at_anew_when_mounted(tmp_path: Path) -> None:
+    metadata = "Metadata-Version: 2.1\nName: late\nVersion: 3\n"
+    file = build_bundle({"late-3.dist-info": {"METADATA": metadata}}, tmp_path / "x")
+    sys.path.append(file)
+    with pytest.raises(importlib.metadata.PackageNotFoundError):
+        importlib.metadata.version("late")
+    with archimport.mount(file):
+        assert importlib.metadata.version("late") == "3"
+
+
+def test_failure_does_not_outlive_success(tmp_path: Path) -> None:
+    file = Path(build_bundle({"m.py": "x = 1\n"}, tmp_path / "x"))
+    good = file.read_bytes()
+    file.write_bytes(good[:-1])
+    with pytest.raises(archimport.FormatError):
+        archimport.mount(file)
+    file.write_bytes(good)
+    archimport.mount(file).unmount()
+    sys.path.append(str(file))
+    assert importlib.import_module("m").x == 1
+
+
+@pytest.mark.parametrize("half", [None, b"PK half written"], ids=["gone", "half-written"])
+def test_archive_that_goes_away_leaves_what_was_opened(tmp_path: Path, half: bytes | None) -> None:
+    file = Path(build_zip({"p": {"__init__.py": "", "a.py": "x = 1\n"}}, tmp_path / "x"))
+    mounted = archimport.mount(file)
+    importlib.import_module("p")
+    file.unlink()
+    if half is not None:
+        file.write_bytes(half)
+    importlib.invalidate_caches()
+    importlib.import_module("wave")
+    assert importlib.import_module("p.a").x == 1
+    with pytest.raises(archimport.ArchimportError):
+        mounted.refresh()
+
+
+def test_refresh_finds_new_portions(tmp_path: Path) -> None:
+    archimport.mount(build_zip({"space": {"a.py": ""}}, tmp_path / "one"))
+    second = archimport.mount(build_zip({"other.py": ""}, tmp_path / "two"), position=1)
+    importlib.import_module("space.a")
+    build_zip({"other.py": "", "space": {"b.py": "x = 1\n"}}, tmp_path / "two")
+    assert second.refresh().added == ("space/b.py",)
+    assert importlib.import_module("space.b").x == 1
+
+
+def test_innermost_of_two_locations_answers() -> None:
+    archimport.mount(MemoryStore({"outer_m.py": b""}, "/virtual/nest"))
+    archimport.mount(MemoryStore({"inner_m.py": b"x = 1\n"}, "/virtual/nest/inner"))
+    assert importlib.import_module("inner_m").x == 1
+
+
+def test_traceback_of_a_truncated_store_shows_the_error(tmp_path: Path) -> None:
+    file = Path(build_zip({"m.py": "def f():\n    raise ValueError('mine')\n" + "#" * 10_000}, tmp_path / "x"))
+    archimport.mount(file)
+    module = importlib.import_module("m")
+    file.write_bytes(b"")
+    import traceback
+
+    with pytest.raises(ValueError, match="mine") as caught:
+        module.f()
+    assert "ValueError: mine" in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "words"),
+    [
+        ("raise archimport.ConfigError('my own')", 1, "Traceback"),
+        ("archimport.mount('nosuch://x')", 1, "Traceback"),
+        ("raise KeyboardInterrupt", -2, "KeyboardInterrupt"),
+        ("raise SystemExit(7)", 7, ""),
+    ],
+)
+def test_errors_of_the_app_are_its_own(tmp_path: Path, body: str, status: int, words: str) -> None:
+    source = f"from archimport.runtime import errors as archimport\ndef main():\n    {body}\n"
+    if "mount" in body:
+        source = source.replace("errors as archimport", "mount as archimport")
+    pack([write_tree({"app.py": source}, tmp_path / "r")], tmp_path / "x.arc")
+    pack(
+        [write_tree({"app.py": source, "__main__.py": "import app\napp.main()\n"}, tmp_path / "m")], tmp_path / "x.arc"
+    )
+    done = run("-I", "-S", tmp_path / "x.arc")
+    assert done.returncode == status, done.stderr
+    assert words in done.stderr
+
+
+def test_main_of_an_app_is_its_own(tmp_path: Path) -> None:
+    source = "print(sorted(name for name in globals() if name[:2] != '__'), __spec__.name, __file__)\n"
+    pack([write_tree({"app.py": source}, tmp_path / "r")], tmp_path / "x.arc", entry="app")
+    assert run("-I", "-S", tmp_path / "x.arc").stdout == f"[] app {tmp_path}/x.arc/app.py\n"
