@@ -9,6 +9,7 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from archimport import bundle as bundle
+    from archimport import sql as sql
     from archimport import zip as zip  # noqa: A004 - the subpackage is named for the format
     from archimport.pack.build import pack as pack
     from archimport.runtime.errors import ArchimportError as ArchimportError
@@ -53,7 +54,7 @@ _HOMES = {
     "runtime.mount": ("Mount", "mount"),
     "runtime.store": ("Changes", "Entry", "Store"),
 }
-_SUBPACKAGES = ("bundle", "pack", "zip")
+_SUBPACKAGES = ("bundle", "pack", "sql", "zip")
 
 __all__ = [*sorted(name for names in _HOMES.values() for name in names), "pack"]  # noqa: PLE0604 - all are str
 

@@ -8,11 +8,14 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 
+from servers import SERVERS, server_url, with_query
 from trees import Tree, flatten, write_tree
 
 from archimport import Entry, MemberIndex, Store
 from archimport.bundle.tail import tail_files
 from archimport.bundle.writer import Member, write_bundle
+from archimport.sql.source import address_of
+from archimport.sql.writer import publish
 from archimport.zip.writer import write_archive
 
 _numbers = count()
@@ -78,16 +81,39 @@ def build_bundle(tree: Tree, base: Path) -> str:
     return path
 
 
+def publish_tree(tree: Tree, source: str) -> None:
+    """Make a tree the newest release of a channel."""
+    address = address_of(source)
+    members = {name: partial(bytes, content) for name, content in flatten(tree).items()}
+    publish(address, members, address.said.get("channel", "main"))
+
+
+def build_sqlite(tree: Tree, base: Path) -> str:
+    path = str(base.with_suffix(".db"))
+    publish_tree(tree, path)
+    return path
+
+
+def build_on_server(kind: str, tree: Tree, base: Path) -> str:
+    source = with_query(server_url(kind), f"channel=t{next(_numbers)}")
+    publish_tree(tree, source)
+    return source
+
+
 Builder = Callable[[Tree, Path], "str | Store"]
 STORES: dict[str, Builder] = {
     "zip": build_zip,
     "zip-with-folders": build_zip_with_folders,
     "bundle": build_bundle,
+    "sqlite": build_sqlite,
+    "postgresql": partial(build_on_server, "postgresql"),
+    "mysql": partial(build_on_server, "mysql"),
     "memory": build_memory,
 }
 #: What a kind of store cannot do, by name.
 CANNOT: dict[str, frozenset[str]] = {
     "zip": frozenset({"keep empty folders"}),
     "bundle": frozenset({"change", "keep empty folders"}),
+    **dict.fromkeys(("sqlite", *SERVERS), frozenset({"keep empty folders"})),
     "memory": frozenset({"be pickled", "keep empty folders"}),
 }

@@ -57,7 +57,8 @@ class Place:
             entry = build_directory(tree, base)
             sys.path.insert(position, entry)
             return entry
-        self.mounted = archimport.mount(STORES[self.kind](tree, base), position=position)
+        self.source = STORES[self.kind](tree, base)
+        self.mounted = archimport.mount(self.source, position=position)
         return str(self.mounted.path_entry)
 
 

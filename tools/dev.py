@@ -59,7 +59,10 @@ class Environment:
         wanted = sorted({item for group in groups for item in _group(project["dependency-groups"], group)})
         if lowest:
             table = project["project"]
-            bounds = [*table["dependencies"], *table["optional-dependencies"]["pack"]]
+            bounds = [
+                *table["dependencies"],
+                *(bound for extra in table["optional-dependencies"].values() for bound in extra),
+            ]
             wanted += [bound.replace(">=", "==", 1) for bound in bounds]
         stamp = self.folder / "archimport.stamp"
         state = hashlib.sha256(repr((wanted, project, str(ROOT))).encode()).hexdigest()

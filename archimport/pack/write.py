@@ -1,4 +1,4 @@
-"""Hand what was collected to a store's writer."""
+"""Hand what was built to the writer of a kind of file."""
 
 from __future__ import annotations
 
@@ -15,30 +15,23 @@ from archimport.zip.writer import write_archive
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from archimport.pack.layers import Layers
-    from archimport.pack.target import Target
+    from archimport.pack.app import App
 
 _ZIP_SHEBANG = b"#!/usr/bin/env python3\n"
-_ZIP_MAIN = {
+_MAIN = {
     True: "import sys\n\nfrom {module} import {first}\n\nsys.exit({function}())\n",
     False: 'import runpy\n\nrunpy.run_module("{module}", run_name="__main__", alter_sys=True)\n',
 }
 
 
-class App(NamedTuple):
-    """What a writer needs: `bytecode[n]` and `files.own[n]` are those of target n, `first` what start-up imports."""
+class Form(NamedTuple):
+    """How a bundle is written: its codec, and whether its app sees the environment."""
 
-    entry: str | None
-    targets: list[Target]
-    pythons: list[str]
     codec: str
     open: bool
-    files: Layers
-    bytecode: list[dict[str, bytes]]
-    first: list[str]
 
 
-def write_as_bundle(path: str, app: App) -> int:
+def write_as_bundle(path: str, app: App, form: Form) -> int:
     """Write a bundle and give the number of its members."""
     runtimes: dict[str, bytes] = {}
     sources = carried_sources()
@@ -48,40 +41,40 @@ def write_as_bundle(path: str, app: App) -> int:
     layers = {target.python: number + 1 for number, target in enumerate(app.targets) if app.files.own[number]}
     meta = {
         "archimport": archimport.__version__,
-        "codec": app.codec,
-        "open": "yes" if app.open else "no",
+        "codec": form.codec,
+        "open": "yes" if form.open else "no",
         "targets": " ".join(f"{python}/any/{layers.get(python, 0)}" for python in app.pythons),
     }
     if app.entry:
         meta["entry"] = app.entry
-    write_bundle(path, members, meta=meta, tail=tail_files(runtimes), codec=app.codec)
+    write_bundle(path, members, meta=meta, tail=tail_files(runtimes), codec=form.codec)
     return len(members)
 
 
-def write_as_zip(path: str, app: App) -> int:
+def write_as_zip(path: str, app: App, _: Form) -> int:
     """Write a zip that runs with `python app.zip` if there is an entry point, and give the number of its members."""
-    if any(app.files.own):
-        differing = sorted({path for own in app.files.own for path in own})
-        raise PackError(f"the Pythons differ in {differing[0]!r}", hint="a zip holds one of each file: pack a bundle")
-    members = {member.path: member.read for member in (*_bytecode_members(app), *_file_members(app))}
-    if app.entry and app.entry != "__main__":
-        if "__main__.py" in members:
-            raise PackError("there is a '__main__.py' already", hint="leave out the entry point, or that file")
-        members["__main__.py"] = partial(bytes, _zip_main(app.entry))
+    members = single_tree(app, "a zip")
     write_archive(path, members, shebang=_ZIP_SHEBANG if app.entry else b"")
     return len(members)
 
 
-WRITERS: dict[str, tuple[str, Callable[[str, App], int]]] = {
-    ".arc": ("bundle", write_as_bundle),
-    ".zip": ("zip", write_as_zip),
-}
+def single_tree(app: App, what: str) -> dict[str, Callable[[], bytes]]:
+    """Give the members where there is one tree for all targets, `__main__` among them; PackError if that cannot be."""
+    if any(app.files.own):
+        differing = sorted({path for own in app.files.own for path in own})
+        raise PackError(f"the Pythons differ in {differing[0]!r}", hint=f"{what} holds one of each file: pack a bundle")
+    members = {member.path: member.read for member in (*_bytecode_members(app), *_file_members(app))}
+    if app.entry and app.entry != "__main__":
+        if "__main__.py" in members:
+            raise PackError("there is a '__main__.py' already", hint="leave out the entry point, or that file")
+        members["__main__.py"] = partial(bytes, _main_of(app.entry))
+    return members
 
 
-def _zip_main(entry: str) -> bytes:
+def _main_of(entry: str) -> bytes:
     module, colon, function = entry.partition(":")
     first = function.partition(".")[0]
-    return _ZIP_MAIN[bool(colon)].format(module=module, function=function, first=first).encode()
+    return _MAIN[bool(colon)].format(module=module, function=function, first=first).encode()
 
 
 def _bytecode_members(app: App) -> Iterator[Member]:

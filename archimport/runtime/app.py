@@ -33,7 +33,7 @@ def run_bundle(archive: str, path: list[str]) -> None:
         entry = entry_of(store, "")
         if entry is None:
             raise ConfigError("the bundle has no entry point", store=location, hint="pack it with -e or -c")
-        lead_path(mount.PathEntry(location, location, {}), path if sees_environment(store) else sys.path[1:])
+        lead_path(mount.PathEntry(location, location, {}, store), path if sees_environment(store) else sys.path[1:])
         if not sees_environment(store):
             drop_replaced_modules(store)
         run_entry(entry)

@@ -10,10 +10,15 @@ from archimport.runtime import atomic
 from archimport.runtime.digest import DIGEST_SIZE, digest
 
 
+def is_privileged() -> bool:
+    """Whether this program has rights that its caller has not (setuid, setgid)."""
+    return hasattr(os, "getuid") and (os.getuid() != os.geteuid() or os.getgid() != os.getegid())
+
+
 def cache_folder() -> str | None:
     """Give the user's cache folder, never a shared one; None where there is none or it may not be trusted."""
-    if hasattr(os, "getuid") and (os.getuid() != os.geteuid() or os.getgid() != os.getegid()):
-        return None  # a privileged program takes no path from its caller's environment
+    if is_privileged():
+        return None  # such a program takes no path from its caller's environment
     home = os.path.expanduser("~")
     if sys.platform == "win32":
         base = os.environ.get("LOCALAPPDATA", "")
@@ -25,8 +30,8 @@ def cache_folder() -> str | None:
     return os.path.join(base, "archimport") if os.path.isabs(base) else None
 
 
-def get(kind: str, key: str) -> bytes | None:
-    """Give the blob stored under `key`, or None if there is none that is whole and ours."""
+def get(kind: str, key: str, expected: bytes | None = None) -> bytes | None:
+    """Give the blob stored under `key`, or None if there is none that is whole, ours and, by digest, as expected."""
     base = cache_folder()
     if base is None or not _is_ours(base) or not _is_ours(os.path.join(base, kind)):
         return None
@@ -35,8 +40,14 @@ def get(kind: str, key: str) -> bytes | None:
             blob = file.read()
     except OSError:
         return None
-    content = blob[DIGEST_SIZE:]
-    return content if digest(content) == blob[:DIGEST_SIZE] else None
+    content, recorded = blob[DIGEST_SIZE:], blob[:DIGEST_SIZE]
+    return content if digest(content) == recorded and expected in (None, recorded) else None
+
+
+def has(kind: str, key: str) -> bool:
+    """Whether there is a blob under `key`, whole or not."""
+    base = cache_folder()
+    return base is not None and os.path.exists(os.path.join(base, kind, key))
 
 
 def put(kind: str, key: str, content: bytes) -> None:

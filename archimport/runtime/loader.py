@@ -136,7 +136,7 @@ class StoreLoader(SourceLoader):
         source = self._read_source()
         if self._is_transformer():
             return self._compile(source)
-        if not self.store.writable:
+        if not (self.store.writable and self.store.keeps_bytecode):
             return bytecode.compile_through_cache(source, self.path, lambda: self._compile(source))
         code = self._compile(source)
         member = bytecode.cached_member(self.entry.path)

@@ -16,13 +16,14 @@ from archimport.runtime.hook import (
     registry,
     take_off_path,
 )
-from archimport.runtime.registry import Request, check_folder, open_for_mount
+from archimport.runtime.registry import check_folder, open_for_mount
 from archimport.runtime.store import Changes, Store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sqlalchemy import Engine
 
 #: Where archimport is: a folder, or the bundle that carries it.
 _HOME = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
@@ -31,14 +32,15 @@ _HOME = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
 class PathEntry(str):
     """A path entry that a child process can use: pickled for spawn and forkserver, it opens its store there."""
 
-    __slots__ = ("_options", "_source")
+    __slots__ = ("_options", "_source", "_store")
     _source: str
     _options: dict[str, object]
+    _store: Store | None
 
-    def __new__(cls, path: str, source: str, options: dict[str, object]) -> PathEntry:
+    def __new__(cls, path: str, source: str, options: dict[str, object], store: Store | None) -> PathEntry:
         """Make the entry `path` of what `mount(source, **options)` opened."""
         self = super().__new__(cls, path)
-        self._source, self._options = source, options
+        self._source, self._options, self._store = source, options, store
         return self
 
     def __reduce__(self) -> tuple[Callable[[str], object], tuple[str]]:
@@ -48,7 +50,9 @@ class PathEntry(str):
             "__import__('archimport.runtime.mount', fromlist=['x'])",
             "__import__('sys').path.pop()",
         )
-        return eval, (f"[{', '.join(steps)}][1].reopen({str(self)!r}, {self._source!r}, {self._options!r})",)
+        pinned = self._store.pinned() if self._store else {}
+        arguments = f"{str(self)!r}, {self._source!r}, {self._options!r}, {pinned!r}"
+        return eval, (f"[{', '.join(steps)}][1].reopen({arguments})",)
 
     def __copy__(self) -> PathEntry:
         """Give this: it never changes."""
@@ -59,25 +63,25 @@ class PathEntry(str):
         return self
 
 
-def reopen(path: str, source: str, options: dict[str, object]) -> str:
-    """Open in a child process what its parent had mounted, and give the path entry.
+def reopen(path: str, source: str, options: dict[str, object], pinned: dict[str, object]) -> str:
+    """Open in a child process what its parent had mounted, with the content it had then, and give the path entry.
 
     What cannot be opened there is left to the child's imports: an error now would end it before its program begins.
     """
     install_hook()
     if os.path.isfile(_HOME) and source != _HOME:  # what opens the source may be in the bundle that carries this
-        _open_quietly(_HOME, {})
-    _open_quietly(source, options)
-    return PathEntry(path, source, options)
+        _open_quietly(_HOME, {}, {})
+    return PathEntry(path, source, options, _open_quietly(source, options, pinned))
 
 
-def _open_quietly(source: str, options: dict[str, object]) -> None:
+def _open_quietly(source: str, options: dict[str, object], pinned: dict[str, object]) -> Store | None:
     try:
         with Alone():
-            store = registry.open(open_for_mount(registry, source), options)
+            store = registry.open(open_for_mount(registry, source), options, pinned)
     except ArchimportError:
-        return
+        return None
     forget_finders(store.location)
+    return store
 
 
 class Mount:
@@ -120,27 +124,27 @@ class Mount:
         discard_unmounted(self.store)
 
 
-def mount(source: str | os.PathLike[str] | Store, *, position: int = 0, **options: object) -> Mount:
+def mount(source: str | os.PathLike[str] | Store | Engine, *, position: int = 0, **options: object) -> Mount:
     """Open a store now and put its path entry on `sys.path` at `position`, installing the hook if need be.
 
-    `source` is a path, a URL or a Store; `options` are the store's (`writable=True`). An entry that is there already
-    stays where it is. Raises what opening raises: ConfigError, FormatError, StoreUnavailable and their kin.
+    `source` is a path, a URL, a sqlalchemy.Engine or a Store; `options` are the store's (`writable=True`). An entry
+    that is there already stays where it is. Raises what opening raises: ConfigError, FormatError, StoreUnavailable
+    and their kin.
     """
     install()
-    options = {name: value for name, value in options.items() if value is not False}
+    options = {name: value for name, value in options.items() if value not in (False, None)}
     if isinstance(source, Store):
         if options:
             raise ConfigError(f"an open store takes no options: {', '.join(sorted(options))}", store=source.location)
         registry.add(source)
         entry, store, folder = source.location, source, ""
-    elif not isinstance(source, str | os.PathLike):
-        raise ConfigError(f"cannot mount an object of {type(source)}", hint="give a path, a URL or a Store")
     else:
         with Alone():
-            request = open_for_mount(registry, os.fspath(source))
+            request = open_for_mount(registry, source)
             store, folder = registry.open(request, options), request.folder
-        path = f"{store.location}/{folder}" if folder else store.location
-        entry = PathEntry(path, _absolute(os.fspath(source), request), options)
+        entry = f"{store.location}/{folder}" if folder else store.location
+        if request.source is not None:
+            entry = PathEntry(entry, request.source, options, store)
     try:
         check_folder(store, folder)
     except ArchimportError:
@@ -156,8 +160,3 @@ def open_bundle(location: str) -> Store:
     install_hook()
     with Alone():
         return registry.open(open_for_mount(registry, location))
-
-
-def _absolute(source: str, request: Request) -> str:
-    """Give a spelling of the source that does not depend on the current folder."""
-    return source if request.key == source else os.path.join(request.key, request.folder).rstrip("/")

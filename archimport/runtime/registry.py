@@ -36,23 +36,45 @@ if TYPE_CHECKING:
 #: The first bytes of a file say what it is: (kind, offset, what stands there, whether a bare path entry means it).
 _MAGICS = (
     ("bundle", BUNDLE_MAGIC_OFFSET, BUNDLE_MAGIC, True),
+    ("sql", 68, b"ARCI", True),  # the application id of a SQLite file
+    ("sql", 0, b"SQLite format 3\0", False),
     ("zip", 0, b"PK\x03\x04", False),
     ("zip", 0, b"PK\x05\x06", False),
     ("zip", 0, b"#!", False),  # a zip that runs; the zip's own parser decides
 )
-_FILE_KINDS = frozenset(kind for kind, *_ in _MAGICS)
+_FILE_KINDS = frozenset(("bundle", "zip"))
+#: Schemes of URLs that SQLAlchemy reads, without `+driver`, and `sql` for what the host's configuration names.
+_DATABASES = frozenset(("sql", "sqlite", "postgresql", "mysql", "mariadb", "mssql", "oracle"))
 _SNIFFED = 256
 
 
 class Request:
-    """How to open what a path entry names: `open(**options)` gives the store, `folder` the folder inside it."""
+    """How to open what a path entry names: `open(**options)` gives the store, `folder` the folder inside it.
 
-    __slots__ = ("folder", "key", "open")
+    `source` names it from any folder and in any process; None if nothing can. Options that are named in `selects`
+    choose among stores in one container.
+    """
 
-    def __init__(self, key: str, open_it: Callable[..., Store], folder: str = "") -> None:
+    __slots__ = ("folder", "key", "open", "selects", "source")
+
+    def __init__(
+        self,
+        key: str,
+        open_it: Callable[..., Store],
+        source: str | None,
+        folder: str = "",
+        selects: tuple[str, ...] = (),
+    ) -> None:
         self.key = key
         self.open = open_it
+        self.source = source
         self.folder = folder
+        self.selects = selects
+
+    def key_with(self, options: dict[str, object] | None) -> str:
+        """Give what the store is kept under."""
+        chosen = [f"@{options[name]}" for name in self.selects if name in options] if options else []
+        return "".join((self.key, *chosen))
 
 
 class Registry:
@@ -72,7 +94,7 @@ class Registry:
 
     def register(self, scheme: str, opener: Callable[..., Store]) -> None:
         """Let path entries `scheme:…` be opened by `opener(entry, **options)`; ConfigError if it is none."""
-        if split_scheme(f"{scheme}:") is None or scheme in _FILE_KINDS:
+        if split_scheme(f"{scheme}:") is None or scheme in _FILE_KINDS or scheme in _DATABASES:
             raise ConfigError(f"not a scheme that can be registered: {scheme!r}")
         self._openers[scheme] = opener
         self._unknown.discard(scheme)
@@ -111,50 +133,58 @@ class Registry:
                 raise ConfigError(f"a {scheme!r} URL names an absolute path", hint=f"write {scheme}:///folder/file")
             path = "/" + rest.lstrip("/")
             return _file_request(scheme, *(split_file(path) or (os.path.realpath(path), "")))
+        if scheme.partition("+")[0] in _DATABASES:
+            return _database_request(entry)
         opener = self._openers.get(scheme)
         if opener is None and scheme not in self._unknown:
             opener = _opener_by_others(scheme)
         if opener is None:
+            if scheme not in self._unknown and _is_dialect_by_others(scheme):
+                return _database_request(entry)
             self._unknown.add(scheme)
             return None
         from archimport.runtime.secrets import refuse_secrets  # deferred: most path entries are no URLs
 
         refuse_secrets(entry)
         self._openers[scheme] = opener
-        return Request(entry, lambda **options: opener(entry, **options))
+        return Request(entry, lambda **options: opener(entry, **options), entry)
 
-    def open(self, request: Request, options: dict[str, object] | None = None) -> Store:
+    def open(
+        self, request: Request, options: dict[str, object] | None = None, pinned: dict[str, object] | None = None
+    ) -> Store:
         """Give the store of a request, opened if it is not open yet; raises what opening raises.
 
         Without `options`, as a hook asks, a store that is open with other ones is as good, and a failure is raised
         again until `invalidate`: a hook is called for every import. With them the store is used in just that way.
+        `pinned` is what another process says of the content that it has (`Store.pinned`).
         """
-        known = self._known(request, options)
+        key = request.key_with(options)
+        known = self._known(key, options)
         if known is not None:
             return known
-        if options is None and request.key in self._failed:
-            raise self._failed[request.key].with_traceback(None)
+        if options is None and key in self._failed:
+            raise self._failed[key].with_traceback(None)
         try:
-            store = request.open(**(options or {}))
+            store = request.open(**(options or {}), **(pinned or {}))
             store.check()
         except ArchimportError as exc:
             if options is None:
-                self._failed[request.key] = exc
+                self._failed[key] = exc
             raise
         with self._lock:
-            if request.key not in self._by_key:
+            if key not in self._by_key:
                 self._hold(store)
-                self._by_key[request.key] = store, options or {}
-        winner = self._known(request, options)
+                self._by_key[key] = store, options or {}
+        winner = self._known(key, options)
         if winner is not None and winner is not store:
             store.close()
-        self._failed.pop(request.key, None)
+        self._failed.pop(key, None)
         return winner or store
 
-    def _known(self, request: Request, options: dict[str, object] | None) -> Store | None:
-        store, used = self._by_key.get(request.key, (None, {}))
+    def _known(self, key: str, options: dict[str, object] | None) -> Store | None:
+        store, used = self._by_key.get(key, (None, {}))
         if store is not None and options not in (None, used):
-            raise ConfigError("the store is already open in another way", store=request.key, hint="unmount it first")
+            raise ConfigError("the store is already open in another way", store=key, hint="unmount it first")
         return store
 
     def add(self, store: Store) -> None:
@@ -195,17 +225,35 @@ def _recognise_file(path: str, *, bare: bool) -> Request | None:
 
 
 def _file_request(kind: str, file: str, folder: str) -> Request:
+    if kind == "sql":
+        return _database_request(file, folder)
+
     def open_it(**options: object) -> Store:
         module: StoreModule = __import__(f"archimport.{kind}.store", fromlist=("open_store",))
         for option in options.keys() - module.OPTIONS:
             raise ConfigError(f"a {kind} takes no option {option!r}", store=file)
         return module.open_store(file, **options)
 
-    return Request(file, open_it, folder)
+    return Request(file, open_it, os.path.join(file, folder).rstrip("/"), folder)
 
 
-def open_for_mount(registry: Registry, text: str) -> Request:
-    """Give how to open what a person named: a path or a URL. Raises a typed error that says why not."""
+def _database_request(source: object, folder: str = "") -> Request:
+    """Give how to open a database: the only stores that need more than a path."""
+    try:
+        module = __import__("archimport.sql.request", fromlist=("request",))
+    except ModuleNotFoundError as exc:
+        if not (exc.name or "").startswith("archimport."):
+            raise
+        raise ConfigError("databases cannot be mounted here: this archimport has no archimport.sql") from None
+    request: Request = module.request(source, folder)
+    return request
+
+
+def open_for_mount(registry: Registry, source: object) -> Request:
+    """Give how to open what a person named: a path, a URL or an engine. Raises a typed error that says why not."""
+    if not isinstance(source, str | os.PathLike):
+        return _database_request(source)
+    text = os.fspath(source)
     request = registry.recognise(text, bare=False)
     if request is not None:
         return request
@@ -223,7 +271,7 @@ def open_for_mount(registry: Registry, text: str) -> Request:
         except (OSError, ValueError) as exc:
             raise unavailable(text, exc) from exc
         raise FormatError(f"not a regular file: {text!r}")
-    raise FormatError(f"neither a bundle nor a zip: {text!r}")
+    raise FormatError(f"neither a bundle, a zip nor a SQLite database: {text!r}")
 
 
 def check_folder(store: Store, folder: str) -> None:
@@ -254,3 +302,10 @@ def _opener_by_others(scheme: str) -> Callable[..., Store] | None:
         opener: Callable[..., Store] = point.load()
         return opener
     return None
+
+
+def _is_dialect_by_others(scheme: str) -> bool:
+    """Whether somebody has taught SQLAlchemy this scheme (its entry points say `dialect.driver`)."""
+    from importlib.metadata import entry_points
+
+    return bool(entry_points(group="sqlalchemy.dialects", name=scheme.replace("+", ".")))

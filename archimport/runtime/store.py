@@ -75,6 +75,8 @@ class Store:
     kind = "store"
     #: Whether `write` works.
     writable = False
+    #: Whether bytecode of what is compiled at run time is written into the store, where that is writable.
+    keeps_bytecode = True
 
     def lookup(self, path: str) -> Entry | None:
         """Give the entry at `path`, or None. The root is `""` and always a folder."""
@@ -101,6 +103,10 @@ class Store:
     def refresh(self) -> Changes:
         """Look again at the container now, and give what changed."""
         return Changes()
+
+    def pinned(self) -> dict[str, object]:
+        """Give options with which another process opens just the content that this one has; none if it is fixed."""
+        return {}
 
     def describe(self) -> dict[str, object]:
         """Give facts about the container for people and programs: JSON-able, in the order to show them."""

@@ -220,7 +220,7 @@ def test_pack_warns_of_pythons_without_a_decoder(tmp_path: Path) -> None:
         (["ls", "/dev/null"], 1, "not a regular file"),
         (["ls", ""], 1, "error"),
         (["ls", "a\0b"], 1, "error"),
-        (["verify", __file__], 1, "neither a bundle nor a zip"),
+        (["verify", __file__], 1, "neither a bundle, a zip nor"),
         (["info", "postgresql://bob:hunter2@h/db"], 1, "password"),
         (["run", "absent.arc"], 1, "No such file"),
         (["pack", "-o", "x.arc"], 1, "nothing to pack"),

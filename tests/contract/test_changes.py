@@ -13,7 +13,7 @@ from importlib.machinery import SourceFileLoader
 from pathlib import Path
 
 import pytest
-from builders import STORES
+from builders import STORES, publish_tree
 from conftest import Place
 from trees import Tree, flatten
 
@@ -32,6 +32,9 @@ def rewrite(place: Place, tree: Tree) -> None:
         STORES["zip"](tree, place.base / "unused")
         for name, content in flatten(tree).items():
             (place.base / "tree1" / name).write_bytes(content)
+    elif place.mounted.store.kind == "sql":
+        publish_tree(tree, place.source)
+        place.mounted.refresh()
     else:
         STORES[place.kind](tree, place.base / "new")
         os.replace(place.base / "new.zip", place.base / "tree1.zip")

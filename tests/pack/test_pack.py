@@ -327,7 +327,7 @@ def test_python_that_is_not_supported(tmp_path: Path, folder: Path) -> None:
 
 
 def test_target_without_an_interpreter(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("archimport.pack.build.targets_of", lambda pythons: [Target(THIS_PYTHON, None)])
+    monkeypatch.setattr("archimport.pack.app.targets_of", lambda pythons: [Target(THIS_PYTHON, None)])
     out = tmp_path / "x.arc"
     packed = pack([folder], out, entry="greet.cli:main")
     assert packed.source_only == [THIS_PYTHON]

@@ -345,7 +345,7 @@ def test_mounting_files_of_the_wrong_kind(tmp_path: Path) -> None:
     text = tmp_path / "text.arc"
     text.write_text("hello")
     (tmp_path / "empty").touch()
-    with pytest.raises(archimport.FormatError, match="neither a bundle nor a zip"):
+    with pytest.raises(archimport.FormatError, match="neither a bundle, a zip nor"):
         archimport.mount(text)
     with pytest.raises(archimport.FormatError):
         archimport.mount(tmp_path / "empty")

@@ -1,0 +1,152 @@
+"""From inputs to what a writer needs: resolved, collected, tried and compiled."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from importlib.metadata import distributions
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import archimport
+from archimport.pack import entry as entry_points
+from archimport.pack import layers
+from archimport.pack.collect import Tree, clean_site, collect
+from archimport.pack.compile import compile_sources
+from archimport.pack.inputs import Inputs, sort_inputs
+from archimport.pack.resolve import build_projects, install
+from archimport.pack.target import Target, supported_pythons, targets_of
+from archimport.runtime.errors import ArchimportError, PackError
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from archimport.pack.layers import Layers
+
+
+class Wanted(NamedTuple):
+    """What is to be packed, as `pack` and `publish` are told."""
+
+    inputs: Iterable[str | os.PathLike[str]]
+    requirements: Iterable[str | os.PathLike[str]] = ()
+    entry: str | None = None
+    script: str | None = None
+    python: Sequence[str] = ()
+
+
+class App(NamedTuple):
+    """What a writer needs: `bytecode[n]` and `files.own[n]` are those of target n, `first` what start-up imports.
+
+    `pythons` can run it; `left_out` are native files.
+    """
+
+    entry: str | None
+    targets: list[Target]
+    pythons: list[str]
+    files: Layers
+    bytecode: list[dict[str, bytes]]
+    first: list[str]
+    left_out: list[str]
+
+
+@contextlib.contextmanager
+def built(wanted: Wanted, output: Path | None, progress: Callable[[str], object]) -> Iterator[App]:
+    """Build what is wanted; its files are there until this ends. The file `output` is no input.
+
+    PackError if it does not work out.
+    """
+    if wanted.entry is not None and wanted.script is not None:
+        raise PackError("both an entry point and a console script were given", hint="give one of them")
+    if wanted.entry is not None:
+        entry_points.check_shape(wanted.entry)
+    inputs = sort_inputs(wanted.inputs, wanted.requirements)
+    targets = targets_of(wanted.python)
+    with tempfile.TemporaryDirectory(prefix="archimport-") as scratch:
+        yield _build(wanted, inputs, targets, Path(scratch).resolve(), output, progress)
+
+
+def _build(
+    wanted: Wanted,
+    inputs: Inputs,
+    targets: list[Target],
+    scratch: Path,
+    output: Path | None,
+    progress: Callable[[str], object],
+) -> App:
+    progress("resolving requirements")
+    sites = _install(inputs, targets, scratch)
+    trees = [_collect(inputs.folders, site, output) for site in sites]
+    left_out = sorted({name for tree in trees for name in tree.left_out})
+    if not any(tree.files for tree in trees):
+        raise PackError("nothing to pack: the inputs are empty")
+    _check_own_version(sites[0])
+    script = wanted.script
+    entry = wanted.entry or _own_main(trees[0]) if script is None else entry_points.console_script(script, sites[0])
+    progress("importing the entry point")
+    first = _try_entry(entry, targets, inputs.folders, sites, left_out)
+    progress("compiling")
+    files = layers.split([tree.files for tree in trees])
+    bytecode = [compile_sources(target, files.sources(number)) for number, target in enumerate(targets)]
+    pythons = [target.python for target in targets]
+    pythons = pythons if wanted.python else supported_pythons(sites[0], pythons[0])
+    return App(entry, targets, pythons, files, bytecode, first, left_out)
+
+
+@contextlib.contextmanager
+def os_errors_as_pack_errors() -> Iterator[None]:
+    """Let what cannot be read be a PackError."""
+    try:
+        yield
+    except OSError as exc:
+        if isinstance(exc, ArchimportError):
+            raise
+        raise PackError(f"cannot read {str(exc.filename)!r}: {exc.strerror or exc}") from exc
+
+
+def _install(wanted: Inputs, targets: Sequence[Target], scratch: Path) -> list[Path]:
+    wheels = build_projects(wanted.projects, scratch / "wheels")
+    sites = [scratch / "sites" / target.python for target in targets]
+    for target, site in zip(targets, sites, strict=True):
+        install(wanted, wheels, target.python, site)
+    return sites
+
+
+def _collect(folders: Sequence[Path], site: Path, output: Path | None) -> Tree:
+    """Give the files of one target; what is written is no input, in `pack . -o app.arc` neither."""
+    native = clean_site(site)
+    files, left_out = collect([*folders, site])
+    return Tree({name: file for name, file in files.items() if file != output}, [*native, *left_out])
+
+
+def _own_main(tree: Tree) -> str | None:
+    return "__main__" if "__main__.py" in tree.files else None
+
+
+def _try_entry(
+    entry: str | None,
+    targets: Sequence[Target],
+    folders: Sequence[Path],
+    sites: Sequence[Path],
+    left_out: Sequence[str],
+) -> list[str]:
+    """Give the sources that the entry point imports, in order; none without an entry point or an interpreter."""
+    for target, site in zip(targets, sites, strict=True):
+        if entry and target.interpreter:
+            try:
+                return entry_points.try_entry(entry, target.interpreter, [*folders, site])
+            except PackError as exc:
+                if left_out:
+                    exc.hint = f"{len(left_out)} native modules were left out, {left_out[0]} for one"
+                raise
+    return []
+
+
+def _check_own_version(site: Path) -> None:
+    """Raise PackError if another archimport is packed than the one whose runtime the bundle carries."""
+    for dist in distributions(name="archimport", path=[str(site)]):
+        if dist.version != archimport.__version__:
+            raise PackError(
+                f"archimport {dist.version} is packed by archimport {archimport.__version__}",
+                hint=f"require archimport=={archimport.__version__}",
+            )

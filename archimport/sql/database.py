@@ -1,0 +1,91 @@
+"""Reading from a database: one connection at a time, tries again where waiting may help, errors of one kind.
+
+`SqliteDatabase` and `ServerDatabase` differ in how they connect and in what their driver raises.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from _thread import allocate_lock, get_ident
+
+from archimport.runtime.errors import StoreUnavailable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+    from typing import TypeVar
+
+    Result = TypeVar("Result")
+    Rows = list[tuple[object, ...]]
+    #: Runs one statement of `schema` with its parameters.
+    Query = Callable[[str, dict[str, object]], Rows]
+
+#: In seconds: to connect, for a statement, and for all tries together.
+CONNECT_LIMIT, STATEMENT_LIMIT, TOTAL_LIMIT = 5, 10, 30
+_TRIES = 3
+_FIRST_PAUSE = 0.1
+
+
+class Database:
+    """What stores read from. `name` is without secrets; a `local` one is not worth a copy in the user's cache."""
+
+    local = False
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        #: How many statements were sent, those of drivers and SQLAlchemy not counted.
+        self.statements = 0
+        self._begin_process()
+
+    def _begin_process(self) -> None:
+        """Hold nothing of a parent process: its lock may be taken for ever, its connections have its answers."""
+        self._process = os.getpid()
+        self._lock = allocate_lock()
+        self._reader: int | None = None
+
+    def read(self, work: Callable[[Query], Result]) -> Result:
+        """Give what `work` reads with the query function it is given; it may be called again (reads only).
+
+        StoreUnavailable after three tries or 30 seconds; FormatError for tables that are not ours.
+        """
+        deadline = time.monotonic() + TOTAL_LIMIT
+        pause = _FIRST_PAUSE
+        for last in (False,) * (_TRIES - 1) + (True,):
+            try:
+                return self._try(work)
+            except StoreUnavailable as exc:
+                pause *= 1 + os.urandom(1)[0] / 255  # processes that failed together must not come back together
+                if last or not exc.retryable or time.monotonic() + pause > deadline:
+                    raise
+                time.sleep(pause)
+                pause *= 2
+        raise AssertionError
+
+    def _try(self, work: Callable[[Query], Result]) -> Result:
+        if self._process != os.getpid():
+            self._begin_process()
+        if self.is_read_by_this_thread():
+            raise StoreUnavailable("the driver imports from the database that it reads", store=self.name)
+        with self._lock:
+            self._reader = get_ident()
+            try:
+                with self._session() as query:
+                    return work(query)
+            finally:
+                self._reader = None
+
+    def is_read_by_this_thread(self) -> bool:
+        """Whether the driver itself, in the middle of a read, is what asks for a module."""
+        return self._reader == get_ident()
+
+    def _session(self) -> AbstractContextManager[Query]:
+        """Connect, and translate what the driver raises."""
+        raise NotImplementedError
+
+    def reopen(self) -> None:
+        """Note that what the name leads to may be another database now."""
+
+    def close(self) -> None:
+        """Let go of what is held open."""

@@ -1,0 +1,97 @@
+"""Finding a release: in the database, or in what the user's cache keeps of it."""
+
+from __future__ import annotations
+
+from archimport.runtime import cache
+from archimport.runtime.digest import DIGEST_SIZE, digest
+from archimport.runtime.errors import ConfigError, FormatError, LimitError, ReleaseGone
+from archimport.runtime.store import Entry
+from archimport.sql import manifest, schema
+from archimport.sql.blobs import select
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from archimport.runtime.index import MemberIndex
+    from archimport.sql.database import Query
+
+_MANIFESTS = "manifest"
+_POINTERS = "pointer"
+_LARGEST_MANIFEST = 1 << 30
+
+
+class Pin:
+    """A release that was found: its `number`, the `manifest`'s digest, the channel's `serial`, and the `index`.
+
+    `number` and `serial` are None where the database was not asked.
+    """
+
+    __slots__ = ("index", "manifest", "number", "serial")
+
+    def __init__(self, key: bytes, content: bytes, number: int | None = None, serial: int | None = None) -> None:
+        self.manifest = key
+        self.index: MemberIndex = manifest.parse(content)
+        self.number = number
+        self.serial = serial
+
+
+class Selector:
+    """Which release is meant: the newest of a `channel`, one by number, or one by the digest of its manifest."""
+
+    def __init__(self, channel: str, release: object = None) -> None:
+        self.channel = channel
+        self.release = release
+        text = str(release)
+        self._parameters: dict[str, object] = {"channel": channel}
+        self._statement = schema.CHANNEL_HEAD
+        if release is None:
+            return
+        if text.isdecimal() and len(text) < 19:
+            self._statement = schema.RELEASE_BY_NUMBER
+            self._parameters["release"] = int(text)
+        elif len(text) == 2 * DIGEST_SIZE and not text.strip("0123456789abcdef"):
+            self._statement = schema.RELEASE_BY_DIGEST
+            self._parameters["release"] = text
+        else:
+            raise ConfigError(f"not a release: {text[:70]!r}", hint="it is a number, or the digest of a manifest")
+
+    def read(self, query: Query) -> Pin:
+        """Read the pointer and, if the user's cache has it not, the manifest: two statements of one connection."""
+        rows = query(self._statement, self._parameters)
+        if not rows:
+            raise FormatError("no modules were published here", hint="archimport publish does")
+        version, channel, serial, number, key, size = rows[0]
+        if version != schema.VERSION:
+            raise FormatError(f"the tables have version {version!r}, not {schema.VERSION}", hint="archimport upgrade")
+        if self.release is None and channel != self.channel:  # a collation may know no case
+            raise ConfigError(f"there is no channel {self.channel!r}", hint="archimport channels lists them")
+        if number is None:
+            raise ReleaseGone(f"there is no release {self.release!r}", hint="archimport log lists them")
+        try:
+            entry = Entry("", size=int(str(size)), digest=bytes.fromhex(str(key)))
+            numbers = int(str(number)), None if serial is None else int(str(serial))
+        except ValueError as exc:
+            raise FormatError("the pointer to the release is damaged") from exc
+        if entry.size > _LARGEST_MANIFEST:
+            raise LimitError(f"a manifest of {entry.size} bytes is too large")
+        content = cache.get(_MANIFESTS, str(key), entry.digest)
+        if content is None:
+            content = select(query, [entry])[entry.digest or b""]
+            cache.put(_MANIFESTS, str(key), content)
+        return Pin(entry.digest or b"", content, *numbers)
+
+
+def from_cache(key: bytes) -> Pin | None:
+    """Give the release with that manifest, if the user's cache has it."""
+    content = cache.get(_MANIFESTS, key.hex(), key)
+    return Pin(key, content) if content is not None else None
+
+
+def remember(location: str, pin: Pin) -> None:
+    """Keep which release a location led to, for when the database is down."""
+    cache.put(_POINTERS, digest(location.encode()).hex(), pin.manifest)
+
+
+def remembered(location: str) -> Pin | None:
+    """Give the release that a location led to the last time."""
+    key = cache.get(_POINTERS, digest(location.encode()).hex())
+    return from_cache(key) if key is not None else None

@@ -1,0 +1,45 @@
+"""From what `mount` is given to how it is opened: paths, URLs and engines."""
+
+from __future__ import annotations
+
+from archimport.runtime.errors import ConfigError
+from archimport.runtime.location import split_scheme
+from archimport.runtime.registry import Request
+from archimport.sql.schema import MAIN
+from archimport.sql.source import address_of
+from archimport.sql.store import OPTIONS, open_store
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from archimport.runtime.store import Store
+    from archimport.sql.address import Address
+
+
+def request(source: object, folder: str = "") -> Request:
+    """Give how to open a database; `folder` is one inside it. ConfigError for a URL that cannot be right."""
+    address = address_of(source)
+    channel = address.said.get("channel", MAIN)
+
+    def open_it(*, schema: str | None = None, pinned: str | None = None, **options: object) -> Store:
+        if schema is not None:
+            address.said["schema"] = schema
+        unknown = options.keys() - OPTIONS
+        if unknown:
+            raise ConfigError(f"a database takes no option {min(unknown)!r}", store=address.place)
+        return open_store(address, pinned, **options)
+
+    return Request(
+        address.location(channel),
+        open_it,
+        _source(source, address) if isinstance(source, str) else None,
+        address.said.get("path", folder),
+        ("channel", "schema"),
+    )
+
+
+def _source(text: str, address: Address) -> str:
+    """Give a spelling that does not depend on the current folder."""
+    if address.file is None or (split_scheme(text) or ("",))[0] == "sql":
+        return text
+    query = "&".join(f"{key}={value}" for key, value in address.said.items())
+    return f"{address.file}" if not query else f"sqlite:///{address.file}?{query}"

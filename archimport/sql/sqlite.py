@@ -1,0 +1,148 @@
+"""SQLite through the standard library alone: SQLAlchemy would cost more than most programs that are imported."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from contextlib import contextmanager
+
+from archimport.runtime.errors import ArchimportError, ConfigError, FormatError, StoreUnavailable
+from archimport.sql.database import CONNECT_LIMIT, STATEMENT_LIMIT, Database
+from archimport.sql.schema import PREFIX
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from archimport.sql.database import Query, Rows
+
+#: What a file by a stranger could do with a reader is turned off (https://sqlite.org/security.html).
+_PRAGMAS = ("query_only=ON", "trusted_schema=OFF", "cell_size_check=ON", "mmap_size=0")
+#: Views, triggers and generated columns compute; ours are tables, which do not.
+_COMPUTED = f"""
+SELECT name FROM sqlite_schema WHERE lower(name) LIKE '{PREFIX.replace("_", "!_")}%' ESCAPE '!'
+AND NOT (type = 'index' OR type = 'table' AND rootpage > 0 AND instr(upper(sql), 'GENERATED') = 0
+AND instr(upper(sql), ' AS ') = 0 AND instr(upper(sql), ' AS(') = 0)
+"""
+_STEPS_BETWEEN_LOOKS = 100_000
+_BUSY = frozenset((sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_INTERRUPT))
+_DAMAGED = frozenset((sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_SCHEMA))
+#: Connections of a parent process: SQLite forbids a child even to close them (https://sqlite.org/howtocorrupt.html).
+_inherited: list[sqlite3.Connection] = []
+
+
+class SqliteDatabase(Database):
+    """A SQLite file, opened read-only and once: if it is replaced, what was opened stays readable until `reopen`.
+
+    `uri` is what SQLite opens, `path` the file if it is one.
+    """
+
+    local = True
+
+    def __init__(self, name: str, uri: str, path: str | None) -> None:
+        self._uri = uri
+        self._path = path
+        self._connection: sqlite3.Connection | None = None
+        self._deadline = 0.0
+        super().__init__(name)
+
+    def _begin_process(self) -> None:
+        if self._connection is not None:
+            _inherited.append(self._connection)
+            self._connection = None
+        super()._begin_process()
+
+    def reopen(self) -> None:
+        """Look at the file anew with the next read, if another one has taken its place."""
+        with self._lock:
+            if self._path is not None and self._connection is not None and self._identity() != self._opened:
+                self._connection.close()
+                self._connection = None
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._connection is not None and self._process == os.getpid():
+            self._connection.close()
+            self._connection = None
+
+    def __del__(self) -> None:
+        """Close with the last loader that refers to the store."""
+        if hasattr(self, "_connection"):
+            self.close()
+
+    @contextmanager
+    def _session(self) -> Iterator[Query]:
+        try:
+            self._deadline = time.monotonic() + STATEMENT_LIMIT
+            connection = self._connection or self._connect()
+            yield lambda statement, parameters: self._rows(connection, statement, parameters)
+        except sqlite3.Error as exc:
+            raise self._translated(exc) from None
+        except (UnicodeError, OverflowError) as exc:
+            raise FormatError(f"the database is damaged: {exc}", store=self.name) from None
+
+    def _rows(self, connection: sqlite3.Connection, statement: str, parameters: dict[str, object]) -> Rows:
+        self._deadline = time.monotonic() + STATEMENT_LIMIT
+        self.statements += 1
+        return connection.execute(statement.replace("{schema}", "main."), parameters).fetchall()
+
+    def _connect(self) -> sqlite3.Connection:
+        self._opened = self._identity()
+        try:
+            connection = self._prepared(self._uri)
+        except sqlite3.OperationalError as exc:
+            if exc.sqlite_errorcode & 0xFF != sqlite3.SQLITE_CANTOPEN or not self._is_on_read_only_media():
+                raise
+            connection = self._prepared(f"{self._uri}&immutable=1")
+        self._connection = connection
+        return connection
+
+    def _prepared(self, uri: str) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            uri, uri=True, timeout=CONNECT_LIMIT, isolation_level=None, check_same_thread=False, cached_statements=8
+        )
+        try:
+            connection.set_progress_handler(lambda: time.monotonic() > self._deadline, _STEPS_BETWEEN_LOOKS)
+            for pragma in _PRAGMAS:
+                connection.execute(f"PRAGMA {pragma}")
+            self._refuse_computed(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _refuse_computed(self, connection: sqlite3.Connection) -> None:
+        computed = connection.execute(_COMPUTED).fetchone()
+        if computed is not None:
+            raise FormatError(f"{computed[0]!r} is not one of our tables", store=self.name)
+
+    def _identity(self) -> tuple[int, int] | None:
+        try:
+            status = os.stat(self._path or "")
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino
+
+    def _is_on_read_only_media(self) -> bool:
+        """Whether a database in WAL mode lies whole in a folder where SQLite cannot write what it needs to read it."""
+        if self._path is None or not os.access(self._path, os.R_OK):
+            return False
+        log = f"{self._path}-wal"
+        if os.path.exists(log) and os.path.getsize(log):
+            raise ConfigError(
+                "the database is in WAL mode, not checkpointed, and its folder is read-only",
+                store=self.name,
+                hint="ship it after PRAGMA journal_mode=DELETE",
+            )
+        return True
+
+    def _translated(self, exc: sqlite3.Error) -> ArchimportError:
+        code = getattr(exc, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+        if code in _DAMAGED:
+            if "no such table" in str(exc):
+                return FormatError("no modules were published here", store=self.name, hint="archimport publish does")
+            return FormatError(f"the database is damaged: {exc}", store=self.name)
+        error = StoreUnavailable(f"cannot read the database: {exc}", store=self.name)
+        error.retryable = code in _BUSY and self._deadline > time.monotonic()
+        return error

@@ -1,0 +1,40 @@
+"""What a program read from a store the last time, in order: the first batch of its next start."""
+
+from __future__ import annotations
+
+import atexit
+import sys
+
+from archimport.runtime import cache
+from archimport.runtime.digest import digest
+
+_CACHED = "startup"
+_MOST = 4096
+
+
+class Startup:
+    """A record of members by path, kept in the user's cache when the process ends in peace or the store closes."""
+
+    def __init__(self, location: str) -> None:
+        self._key = digest(f"{sys.implementation.cache_tag} {sys.argv[:1]} {location}".encode()).hex()
+        self._paths: dict[str, None] = {}
+        self._known: tuple[str, ...] | None = None
+        atexit.register(self.save)  # holds this record, not the store
+
+    def note(self, path: str) -> None:
+        """Note that a member was read."""
+        if len(self._paths) < _MOST:
+            self._paths[path] = None
+
+    def last(self) -> tuple[str, ...]:
+        """Give what was noted the last time."""
+        if self._known is None:
+            text = cache.get(_CACHED, self._key) or b""
+            self._known = tuple(filter(None, text.decode("utf-8", "replace").split("\n")))
+        return self._known
+
+    def save(self) -> None:
+        """Keep what was noted, if it is more than is kept already."""
+        atexit.unregister(self.save)
+        if not self._paths.keys() <= set(self.last()):
+            cache.put(_CACHED, self._key, "\n".join(self._paths).encode())

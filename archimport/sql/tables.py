@@ -1,0 +1,97 @@
+"""The tables as SQLAlchemy knows them: for those who write, and for those who keep migrations of their own tables.
+
+`metadata` is public, so that a migration tool can be told of them or be kept away from them (docs/sql-schema.md).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKey,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.dialects import mysql
+
+from archimport.sql.schema import PREFIX
+
+metadata = MetaData()
+
+
+def _key(length: int) -> String:
+    """Give the type of a name that is compared byte by byte: MySQL takes `a` for `A` and `a ` otherwise."""
+    exact = mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_bin")
+    return String(length).with_variant(exact, "mysql", "mariadb")
+
+
+#: MySQL's BLOB ends at 64 KiB.
+_PART = LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql", "mariadb")
+#: Immutable rows make isolation irrelevant, but not transactions: MyISAM has none.
+_OPTIONS: dict[str, Any] = {"mysql_engine": "InnoDB", "mariadb_engine": "InnoDB"}
+#: Numbers are never given twice, not even after the newest release went.
+_NUMBERED: dict[str, Any] = {**_OPTIONS, "sqlite_autoincrement": True}
+
+#: One row: the version of these tables. Whoever writes locks it first, so that writers take turns.
+version = Table(
+    f"{PREFIX}format", metadata, Column("version", Integer, primary_key=True, autoincrement=False), **_OPTIONS
+)
+
+blob = Table(
+    f"{PREFIX}blob",
+    metadata,
+    Column("digest", _key(64), primary_key=True),
+    Column("part_number", Integer, primary_key=True, autoincrement=False),
+    Column("codec", String(16), nullable=False),
+    Column("content", _PART, nullable=False),
+    **_OPTIONS,
+)
+
+release = Table(
+    f"{PREFIX}release",
+    metadata,
+    Column("release_id", Integer, primary_key=True),
+    Column("manifest", _key(64), nullable=False, unique=True),
+    Column("manifest_size", BigInteger, nullable=False),
+    Column("members", Integer, nullable=False),
+    Column("content_size", BigInteger, nullable=False),
+    Column("created_at", DateTime, nullable=False),
+    Column("created_by", String(255), nullable=False),
+    Column("signature", _PART),
+    **_NUMBERED,
+)
+
+channel = Table(
+    f"{PREFIX}channel",
+    metadata,
+    Column("channel_name", _key(48), primary_key=True),
+    Column("release_id", Integer, ForeignKey(release.c.release_id), nullable=False),
+    Column("serial", Integer, nullable=False),
+    **_OPTIONS,
+)
+
+audit = Table(
+    f"{PREFIX}audit",
+    metadata,
+    Column("audit_id", Integer, primary_key=True),
+    Column("channel_name", _key(48), nullable=False),
+    Column("serial", Integer, nullable=False),
+    Column("action_name", String(16), nullable=False),
+    Column("from_release", Integer),
+    Column("to_release", Integer, nullable=False),
+    Column("done_at", DateTime, nullable=False),
+    Column("done_by", String(255), nullable=False),
+    Column("note", Text, nullable=False),
+    UniqueConstraint("channel_name", "serial"),
+    CheckConstraint("serial > 0"),
+    **_NUMBERED,
+)

@@ -1,0 +1,106 @@
+"""One transaction of a writer: the tables exist, no other writer is at work, and all or nothing becomes visible."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from sqlalchemy import func, insert, inspect, select, text, update
+from sqlalchemy.exc import DBAPIError
+
+from archimport.runtime.errors import ConfigError, FormatError
+from archimport.sql import tables
+from archimport.sql.schema import APPLICATION_ID, TABLES, VERSION
+from archimport.sql.server import create_engine, default_schema, translated
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy import Connection, Engine
+
+    from archimport.sql.address import Address
+
+
+@contextmanager
+def transaction(address: Address, *, create: bool = False) -> Iterator[Connection]:
+    """Give a connection within a transaction that other writers wait for; committed at the end, if nothing raises.
+
+    With `create`, tables that are not there are made. StoreUnavailable if the database cannot be used or is busy,
+    FormatError where there are no tables of this version.
+    """
+    engine = engine_of(address)
+    with translated(address.place):
+        if create and not has_tables(engine, address):
+            _create(engine, address)
+        with connect(engine, address) as connection, connection.begin():
+            # The first statement: whoever locks the row reads what the one before has committed.
+            locked = connection.execute(update(tables.version).values(version=tables.version.c.version))
+            found = connection.scalar(select(tables.version.c.version))
+            if locked.rowcount != 1 or found != VERSION:
+                raise FormatError(f"the tables have version {found}, not {VERSION}", store=address.place)
+            yield connection
+
+
+@contextmanager
+def reading(address: Address) -> Iterator[Connection]:
+    """Give a connection for reading with SQLAlchemy; errors as those of `transaction`."""
+    with translated(address.place), connect(engine_of(address), address) as connection:
+        yield connection
+
+
+def engine_of(address: Address) -> Engine:
+    """Give the engine that was handed over, or a new one."""
+    return address.engine or create_engine(address, reading=False)
+
+
+def connect(engine: Engine, address: Address) -> Connection:
+    """Give a connection on which our tables are those of the address's schema."""
+    schema = address.schema or default_schema(engine)
+    connection = engine.connect()
+    if connection.get_isolation_level() == "AUTOCOMMIT":
+        connection.close()
+        raise ConfigError("an engine in AUTOCOMMIT mode has no transactions", hint="hand over another engine")
+    connection.rollback()
+    return connection.execution_options(schema_translate_map={None: schema}) if schema else connection
+
+
+def has_tables(engine: Engine, address: Address) -> bool:
+    """Whether our tables are there."""
+    return inspect(engine).has_table(tables.version.name, schema=address.schema or default_schema(engine))
+
+
+def _create(engine: Engine, address: Address) -> None:
+    """Make the tables, unless somebody else does so at this moment."""
+    try:
+        with connect(engine, address) as connection, connection.begin():
+            if engine.dialect.name == "sqlite" and not inspect(connection).get_table_names():
+                connection.execute(text(f"PRAGMA application_id = {APPLICATION_ID}"))
+            tables.metadata.create_all(connection)
+            if connection.scalar(select(func.count()).select_from(tables.version)) == 0:
+                connection.execute(insert(tables.version).values(version=VERSION))
+    except DBAPIError:
+        if not has_tables(engine, address):
+            raise
+
+
+def table_names() -> tuple[str, ...]:
+    """Give the names of our tables, in the order in which they refer to each other."""
+    return TABLES
+
+
+def now() -> datetime:
+    """Give the time in UTC as all databases keep it; for people only, serials say what came after what."""
+    return datetime.now(UTC).replace(tzinfo=None, microsecond=0)
+
+
+def who() -> str:
+    """Give who does this, for the audit trail."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a user without a name, as containers have
+        user = str(os.getuid()) if hasattr(os, "getuid") else "somebody"
+    return f"{user}@{socket.gethostname()}"[:255]

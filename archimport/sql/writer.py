@@ -1,0 +1,214 @@
+"""Publishing: contents, a release and the channel's move in one transaction, the pointer last."""
+
+from __future__ import annotations
+
+import zlib
+from typing import TYPE_CHECKING, NamedTuple
+
+from sqlalchemy import insert, select, update
+
+from archimport.runtime.errors import ConflictError
+from archimport.sql import manifest, tables
+from archimport.sql.blobs import split
+from archimport.sql.schema import MAX_BATCH, check_channel
+from archimport.sql.transaction import engine_of, has_tables, now, reading, transaction, who
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from sqlalchemy import Connection
+
+    from archimport.runtime.store import Entry
+    from archimport.sql.address import Address
+    from archimport.sql.pin import Pin
+
+#: So many bytes go into one statement.
+_UPLOAD = 4 << 20
+
+
+class Head(NamedTuple):
+    """Where a channel points: the `release` by number, its `manifest`, and the `serial`; 0 before its first one."""
+
+    serial: int
+    release: int | None
+    manifest: str | None
+
+
+class Published(NamedTuple):
+    """What a publish did: the `release` by number and digest, and whether the channel `moved` to it."""
+
+    channel: str
+    serial: int
+    release: int
+    digest: str
+    members: int
+    size: int
+    moved: bool
+
+
+def head_of(address: Address, channel: str) -> Head:
+    """Give where a channel points now; `publish` is told, to notice if somebody else is faster."""
+    check_channel(channel)
+    if not has_tables(engine_of(address), address):
+        return Head(0, None, None)
+    with reading(address) as connection:
+        return head_in(connection, channel)
+
+
+def publish(
+    address: Address,
+    members: Mapping[str, Callable[[], bytes]],
+    channel: str,
+    message: str = "",
+    *,
+    expected: Head | None = None,
+) -> Published:
+    """Make a release of `members` (path to a function that gives the content), and move `channel` to it.
+
+    A release that exists is not made again. ConflictError if the channel is no longer where `expected` says.
+    """
+    check_channel(channel)
+    entries = {path: manifest.entry_of(path, content()) for path, content in members.items()}
+    content = manifest.render(entries.values())
+    manifest.parse(content)  # a release that cannot be read is none
+    sources = {entry.digest or b"": members[path] for path, entry in entries.items()}
+    with transaction(address, create=True) as connection:
+        head = head_in(connection, channel)
+        _check_head(head, expected or head, channel)
+        return _publish(connection, head, channel, message, list(entries.values()), content, sources)
+
+
+def derive(address: Address, channel: str, pin: Pin, path: str, data: bytes) -> Published:
+    """Publish a release that differs from the pinned one in one member; bytecode of what it replaces goes.
+
+    ConflictError if the channel points to another release.
+    """
+    changed = manifest.entry_of(path, data)
+    kept = [entry for name, entry in pin.index.files.items() if name != path and manifest.source_of(name) != path]
+    entries = [*kept, changed]
+    content = manifest.render(entries)
+    manifest.parse(content)
+    with transaction(address) as connection:
+        head = head_in(connection, channel)
+        _check_head(head, head._replace(manifest=pin.manifest.hex()), channel)
+        message = f"wrote {path}"
+        return _publish(connection, head, channel, message, entries, content, {changed.digest or b"": lambda: data})
+
+
+def _check_head(head: Head, expected: Head, channel: str) -> None:
+    if head != expected:
+        raise ConflictError(
+            f"channel {channel!r} has moved to release {head.release} meanwhile", hint="look at it, then publish again"
+        )
+
+
+def _publish(
+    connection: Connection,
+    head: Head,
+    channel: str,
+    message: str,
+    entries: list[Entry],
+    content: bytes,
+    sources: dict[bytes, Callable[[], bytes]],
+) -> Published:
+    """Do what all kinds of publishing have in common; `sources` are contents by digest that may have to be sent."""
+    listing = manifest.entry_of("", content)
+    key = (listing.digest or b"").hex()
+    _upload(connection, {**sources, listing.digest or b"": lambda: content})
+    size = sum(entry.size for entry in entries)
+    number = connection.scalar(select(tables.release.c.release_id).where(tables.release.c.manifest == key))
+    if number is None:
+        row = {
+            "manifest": key,
+            "manifest_size": listing.size,
+            "members": len(entries),
+            "content_size": size,
+            "created_at": now(),
+            "created_by": who(),
+        }
+        number = connection.execute(insert(tables.release).values(row)).inserted_primary_key[0]  # type: ignore[index]  # an insert has one
+    moved = head.release != number
+    serial = move(connection, channel, head, number, "publish", message) if moved else head.serial
+    return Published(channel, serial, number, key, len(entries), size, moved)
+
+
+def move(connection: Connection, channel: str, head: Head, release: int, action: str, message: str) -> int:
+    """Let a channel point to a release, if it still is where it was, and note that in the audit trail."""
+    serial = head.serial + 1
+    table = tables.channel
+    if head.serial == 0:
+        connection.execute(insert(table).values(channel_name=channel, release_id=release, serial=serial))
+    else:
+        moving = update(table).where(table.c.channel_name == channel, table.c.serial == head.serial)
+        if connection.execute(moving.values(release_id=release, serial=serial)).rowcount != 1:
+            raise ConflictError(f"channel {channel!r} has moved meanwhile")
+    row = {
+        "channel_name": channel,
+        "serial": serial,
+        "action_name": action,
+        "from_release": head.release,
+        "to_release": release,
+        "done_at": now(),
+        "done_by": who(),
+        "note": message,
+    }
+    connection.execute(insert(tables.audit).values(row))
+    return serial
+
+
+def head_in(connection: Connection, channel: str) -> Head:
+    """Give where a channel points, as this transaction sees it."""
+    table = tables.channel
+    joined = table.join(tables.release, tables.release.c.release_id == table.c.release_id)
+    columns = (table.c.serial, table.c.release_id, tables.release.c.manifest)
+    row = connection.execute(select(*columns).select_from(joined).where(table.c.channel_name == channel)).one_or_none()
+    return Head(*row) if row is not None else Head(0, None, None)
+
+
+def _upload(connection: Connection, contents: Mapping[bytes, Callable[[], bytes]]) -> None:
+    """Insert contents that are not there yet."""
+    there = _present(connection, [key.hex() for key in contents])
+    missing = {key: content for key, content in contents.items() if key.hex() not in there}
+    encode = _stored if connection.dialect.name == "sqlite" else _deflated
+    waiting: list[dict[str, object]] = []
+    size = 0
+    for row, length in _rows(missing, encode):
+        if waiting and size + length > _UPLOAD:
+            connection.execute(insert(tables.blob), waiting)
+            waiting, size = [], 0
+        waiting.append(row)
+        size += length
+    if waiting:
+        connection.execute(insert(tables.blob), waiting)
+
+
+def _present(connection: Connection, keys: list[str]) -> set[str]:
+    table = tables.blob
+    found: set[str] = set()
+    for start in range(0, len(keys), MAX_BATCH):
+        wanted = select(table.c.digest).where(
+            table.c.digest.in_(keys[start : start + MAX_BATCH]), table.c.part_number == 0
+        )
+        found.update(connection.scalars(wanted))
+    return found
+
+
+def _rows(
+    contents: Mapping[bytes, Callable[[], bytes]], encode: Callable[[bytes], tuple[str, bytes]]
+) -> Iterator[tuple[dict[str, object], int]]:
+    for key, content in contents.items():
+        codec, stored = encode(content())
+        for number, part in enumerate(split(stored)):
+            yield {"digest": key.hex(), "part_number": number, "codec": codec, "content": part}, len(part)
+
+
+def _stored(content: bytes) -> tuple[str, bytes]:
+    """Store as it is: a file is read faster than inflated."""
+    return "stored", content
+
+
+def _deflated(content: bytes) -> tuple[str, bytes]:
+    """Deflate: what crosses a network is worth the time."""
+    packer = zlib.compressobj(6, zlib.DEFLATED, -zlib.MAX_WBITS)
+    packed = packer.compress(content) + packer.flush()
+    return ("deflate", packed) if len(packed) < len(content) else ("stored", content)
