@@ -21,6 +21,14 @@ _COMMANDS = {
     "cat": "Print a member of a store.",
     "extract": "Write the members of a store to a folder.",
     "verify": "Check every byte of a store.",
+    "diff": "Show what differs between two stores.",
+    "publish": "Make a release of modules in a database.",
+    "log": "Show what happened to the channels of a database.",
+    "channels": "List the channels of a database.",
+    "rollback": "Let a channel point to an older release.",
+    "gc": "Delete old releases from a database.",
+    "grants": "Print the SQL that gives rights on a database.",
+    "upgrade": "Bring the tables of a database to this version.",
 }
 
 
@@ -45,7 +53,7 @@ class _Commands(click.Group):
 @click.version_option(__version__, prog_name="archimport")
 @click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")
 def cli() -> None:
-    """Import Python from zip archives and single-file bundles."""
+    """Import Python from zip archives, SQL databases and single-file bundles."""
 
 
 def main() -> None:

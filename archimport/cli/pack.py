@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 @click.command("pack")
 @click.argument("inputs", metavar="[REQUIREMENT | PATH]...", nargs=-1)
-@click.option("-o", "--output", required=True, metavar="OUT", help="The file to write: x.arc (bundle) or x.zip.")
+@click.option(
+    "-o", "--output", required=True, metavar="OUT", help="What to write: x.arc (bundle), x.zip, x.db or a database URL."
+)
 @click.option("-r", "--requirements", multiple=True, metavar="FILE", help="A requirements file.")
 @click.option("-e", "--entry", metavar="MODULE[:FUNC]", help="Where the app starts.")
 @click.option("-c", "--script", metavar="CONSOLE_SCRIPT", help="Start at a console script of what is packed.")
@@ -48,8 +50,10 @@ def command(
 
     A folder with a pyproject.toml or setup.py is built; any other is taken as it is, its content at the root.
     """
-    with _progress() as progress:
-        packed = _pack()(
+    with needs_extra():
+        from archimport.pack.build import pack
+    with show_progress() as progress:
+        packed = pack(
             inputs,
             output,
             requirements=requirements,
@@ -71,26 +75,25 @@ def command(
     )
 
 
-def _pack() -> Callable[..., Packed]:
+@contextlib.contextmanager
+def needs_extra() -> Iterator[None]:
+    """Let an import within that fails say which extra has what is missing."""
     try:
-        from archimport.pack.build import pack
+        yield
     except ModuleNotFoundError as exc:
         if (exc.name or "").startswith("archimport"):
             raise
         raise ConfigError(f"packing needs {exc.name}", hint="pip install 'archimport[pack]'") from None
-    return pack
 
 
 @contextlib.contextmanager
-def _progress() -> Iterator[Callable[[str], object]]:
+def show_progress() -> Iterator[Callable[[str], object]]:
     """Show the stage on a terminal, and nothing on a pipe."""
     if not sys.stderr.isatty():
         yield str
         return
-    try:
+    with needs_extra():
         from rich.console import Console
-    except ModuleNotFoundError:
-        raise ConfigError("packing needs rich", hint="pip install 'archimport[pack]'") from None
     with Console(stderr=True).status("packing") as status:
         yield status.update
 

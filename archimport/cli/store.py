@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 from typing import TYPE_CHECKING
 
 import click
 
+from archimport.runtime.location import split_scheme
 from archimport.runtime.registry import Registry, check_folder, open_for_mount
 
 if TYPE_CHECKING:
     from archimport.runtime.store import Entry, Store
 
+#: A path, or a URL with more behind its host, and then `@` and a name.
+_RELEASE = re.compile(r"((?:[a-z0-9+]+://[^/]*/+[^@]*|sql:[^@]+|(?![a-z0-9+]+:).*))@([\w.-]+)")
+_DIGEST_LENGTH = 64
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 store_argument = click.argument("store")
 
@@ -19,12 +25,30 @@ store_argument = click.argument("store")
 def open_store(source: str) -> tuple[Store, str]:
     """Open what a person named, for looking only: its modules may be for another Python. Give the folder inside too.
 
-    ConfigError if there is no such folder.
+    `DATABASE@RELEASE` is one release of a database. ConfigError if there is no such folder.
     """
+    source, options = _split_release(source)
     request = open_for_mount(Registry(), source)
-    opened = request.open()
+    opened = request.open(**options)
     check_folder(opened, request.folder)
     return opened, request.folder
+
+
+def _split_release(source: str) -> tuple[str, dict[str, str]]:
+    """Split what stands behind an `@` that can be no host's or file's; digits are a release, else it is a channel.
+
+    >>> _split_release("postgresql+psycopg://bob@host:5432/app@12")
+    ('postgresql+psycopg://bob@host:5432/app', {'release': '12'})
+    >>> _split_release("postgresql+psycopg://bob@host")
+    ('postgresql+psycopg://bob@host', {})
+    """
+    found = _RELEASE.fullmatch(source)
+    if found is None or os.path.exists(source):
+        return source, {}
+    database, name = found.groups()
+    if split_scheme(source) is None and not os.path.exists(database):
+        return source, {}
+    return database, {"release" if name.isdecimal() or len(name) == _DIGEST_LENGTH else "channel": name}
 
 
 def print_json(value: object) -> None:

@@ -15,7 +15,6 @@ VERSION = 1
 APPLICATION_ID = int.from_bytes(b"ARCI", "big")
 #: Every table's name begins with this.
 PREFIX = "archimport_"
-TABLES = tuple(f"{PREFIX}{name}" for name in ("format", "blob", "release", "channel", "audit"))
 #: Where releases are published if nobody says otherwise.
 MAIN = "main"
 #: Content lies in parts of at most so many bytes: a server may refuse larger packets (MySQL, max_allowed_packet).

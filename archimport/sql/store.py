@@ -131,9 +131,10 @@ class SqlStore(Store):
         files = self._pin.index.files
         yield from (files[path] for path in self._startup.last() if path in files)
         package = f"{entry.path.partition('/')[0]}/"
-        code = [self._code_of(path) for path in files if path.endswith(".py")]
-        yield from (files[path] for path in code if path.startswith(package))
-        yield from (files[path] for path in code if not path.startswith(package))
+        is_code = entry.path.endswith((".py", ".pyc"))
+        alike = [self._code_of(path) for path in files if path.endswith(".py")] if is_code else list(files)
+        yield from (files[path] for path in alike if path.startswith(package))
+        yield from (files[path] for path in alike if not path.startswith(package))
 
     def _code_of(self, path: str) -> str:
         """Give what an import of a source reads: its bytecode, where there is some for this Python."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import getpass
 import os
 import socket
@@ -13,8 +14,9 @@ from sqlalchemy import func, insert, inspect, select, text, update
 from sqlalchemy.exc import DBAPIError
 
 from archimport.runtime.errors import ConfigError, FormatError
+from archimport.runtime.file import unavailable
 from archimport.sql import tables
-from archimport.sql.schema import APPLICATION_ID, TABLES, VERSION
+from archimport.sql.schema import APPLICATION_ID, VERSION
 from archimport.sql.server import create_engine, default_schema, translated
 
 if TYPE_CHECKING:
@@ -32,10 +34,10 @@ def transaction(address: Address, *, create: bool = False) -> Iterator[Connectio
     With `create`, tables that are not there are made. StoreUnavailable if the database cannot be used or is busy,
     FormatError where there are no tables of this version.
     """
-    engine = engine_of(address)
+    engine = engine_of(address, create=create)
     with translated(address.place):
         if create and not has_tables(engine, address):
-            _create(engine, address)
+            create_tables(engine, address)
         with connect(engine, address) as connection, connection.begin():
             # The first statement: whoever locks the row reads what the one before has committed.
             locked = connection.execute(update(tables.version).values(version=tables.version.c.version))
@@ -52,9 +54,19 @@ def reading(address: Address) -> Iterator[Connection]:
         yield connection
 
 
-def engine_of(address: Address) -> Engine:
-    """Give the engine that was handed over, or a new one."""
+def engine_of(address: Address, *, create: bool = False) -> Engine:
+    """Give the engine that was handed over, or a new one; to connect to a SQLite file that is not there would make it.
+
+    StoreUnavailable if there is none and none is to be made.
+    """
+    if not create and not is_there(address):
+        raise unavailable(address.file or "", FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)))
     return address.engine or create_engine(address, reading=False)
+
+
+def is_there(address: Address) -> bool:
+    """Whether there is a database: of a server that is said only once one connects."""
+    return address.file is None or os.path.exists(address.file)
 
 
 def connect(engine: Engine, address: Address) -> Connection:
@@ -73,7 +85,7 @@ def has_tables(engine: Engine, address: Address) -> bool:
     return inspect(engine).has_table(tables.version.name, schema=address.schema or default_schema(engine))
 
 
-def _create(engine: Engine, address: Address) -> None:
+def create_tables(engine: Engine, address: Address) -> None:
     """Make the tables, unless somebody else does so at this moment."""
     try:
         with connect(engine, address) as connection, connection.begin():
@@ -85,11 +97,6 @@ def _create(engine: Engine, address: Address) -> None:
     except DBAPIError:
         if not has_tables(engine, address):
             raise
-
-
-def table_names() -> tuple[str, ...]:
-    """Give the names of our tables, in the order in which they refer to each other."""
-    return TABLES
 
 
 def now() -> datetime:

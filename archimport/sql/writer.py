@@ -11,7 +11,8 @@ from archimport.runtime.errors import ConflictError
 from archimport.sql import manifest, tables
 from archimport.sql.blobs import split
 from archimport.sql.schema import MAX_BATCH, check_channel
-from archimport.sql.transaction import engine_of, has_tables, now, reading, transaction, who
+from archimport.sql.server import translated
+from archimport.sql.transaction import engine_of, has_tables, is_there, now, reading, transaction, who
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -49,8 +50,9 @@ class Published(NamedTuple):
 def head_of(address: Address, channel: str) -> Head:
     """Give where a channel points now; `publish` is told, to notice if somebody else is faster."""
     check_channel(channel)
-    if not has_tables(engine_of(address), address):
-        return Head(0, None, None)
+    with translated(address.place):
+        if not is_there(address) or not has_tables(engine_of(address), address):
+            return Head(0, None, None)
     with reading(address) as connection:
         return head_in(connection, channel)
 

@@ -1,0 +1,33 @@
+"""What the commands for databases share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from archimport.sql.schema import MAIN
+from archimport.sql.source import address_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from archimport.sql.address import Address
+
+database_argument = click.argument("database", metavar="URL")
+channel_option = click.option("--channel", metavar="NAME", help="The channel; main if nothing else is said.")
+message_option = click.option("-m", "--message", default="", metavar="TEXT", help="Why, for the audit trail.")
+
+
+def address_and_channel(database: str, channel: str | None) -> tuple[Address, str]:
+    """Give the database and the channel that a person named, in the option or in the URL."""
+    address = address_of(database)
+    return address, channel or address.said.get("channel") or str(address.settings.get("channel", MAIN))
+
+
+def print_table(rows: Sequence[Sequence[object]]) -> None:
+    """Print rows in columns; nothing for none."""
+    texts = [["" if value is None else str(value) for value in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
+    for row in texts:
+        click.echo("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())

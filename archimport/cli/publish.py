@@ -1,0 +1,56 @@
+"""`archimport publish`."""
+
+from __future__ import annotations
+
+import click
+
+from archimport.cli.database import address_and_channel, channel_option, database_argument, message_option
+from archimport.cli.pack import needs_extra, show_progress
+from archimport.cli.store import json_option, print_json
+
+
+@click.command("publish")
+@database_argument
+@click.argument("inputs", metavar="[REQUIREMENT | PATH]...", nargs=-1)
+@channel_option
+@message_option
+@click.option("-r", "--requirements", multiple=True, metavar="FILE", help="A requirements file.")
+@click.option("-e", "--entry", metavar="MODULE[:FUNC]", help="Where an app starts.")
+@click.option("-c", "--script", metavar="CONSOLE_SCRIPT", help="Start at a console script of what is published.")
+@click.option("--python", "pythons", multiple=True, metavar="X.Y", help="A Python to compile for; by default this one.")
+@json_option
+def command(
+    database: str,
+    inputs: tuple[str, ...],
+    channel: str | None,
+    message: str,
+    requirements: tuple[str, ...],
+    entry: str | None,
+    script: str | None,
+    pythons: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Make a release of requirements, projects, wheels and plain folders, and let a channel of URL point to it.
+
+    URL is a SQLite file, a SQLAlchemy URL or sql:NAME. Processes that run go on with the release they have.
+    """
+    with needs_extra():
+        from archimport.pack.publish import publish
+    _, channel = address_and_channel(database, channel)
+    with show_progress() as progress:
+        published = publish(
+            database,
+            inputs,
+            channel=channel,
+            message=message,
+            requirements=requirements,
+            entry=entry,
+            script=script,
+            python=pythons,
+            progress=progress,
+        )
+    if as_json:
+        print_json(published._asdict())
+    else:
+        what = f"release {published.release} of {published.members} members, {published.size / 1e6:.2f} MB"
+        click.echo(f"{channel}: {what}" if published.moved else f"{channel}: already {what}")

@@ -1,0 +1,26 @@
+"""`archimport rollback`."""
+
+from __future__ import annotations
+
+import click
+
+from archimport.cli.database import address_and_channel, channel_option, database_argument, message_option
+from archimport.cli.store import json_option, print_json
+
+
+@click.command("rollback")
+@database_argument
+@click.argument("release", type=click.IntRange(1), required=False)
+@channel_option
+@message_option
+@json_option
+def command(database: str, release: int | None, channel: str | None, message: str, as_json: bool) -> None:
+    """Let a channel of URL point to RELEASE, or to the release before the one it points to."""
+    from archimport.sql.history import rollback  # deferred: SQLAlchemy
+
+    address, channel = address_and_channel(database, channel)
+    event = rollback(address, channel, release, message)
+    if as_json:
+        print_json(event._asdict())
+    else:
+        click.echo(f"{channel}: release {event.to_release}")

@@ -1,0 +1,44 @@
+"""From the tables of an older version to those of this one, a step for each version, in one transaction."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select, update
+
+from archimport.runtime.errors import FormatError
+from archimport.sql import tables
+from archimport.sql.schema import VERSION
+from archimport.sql.server import translated
+from archimport.sql.transaction import connect, create_tables, engine_of, has_tables
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlalchemy import Connection
+
+    from archimport.sql.address import Address
+
+#: What leads from each version to the next.
+STEPS: dict[int, Callable[[Connection], None]] = {}
+
+
+def upgrade(address: Address) -> tuple[int | None, int]:
+    """Bring the tables to this version, or make them; give the version before, None if there was none, and now.
+
+    FormatError for a version that this archimport is too old for.
+    """
+    engine = engine_of(address, create=True)
+    with translated(address.place):
+        if not has_tables(engine, address):
+            create_tables(engine, address)
+            return None, VERSION
+        with connect(engine, address) as connection, connection.begin():
+            connection.execute(update(tables.version).values(version=tables.version.c.version))
+            found = connection.scalar(select(tables.version.c.version)) or 0
+            if found > VERSION:
+                raise FormatError(f"the tables have version {found}", store=address.place, hint="upgrade archimport")
+            for version in range(found, VERSION):
+                STEPS[version](connection)
+            connection.execute(update(tables.version).values(version=VERSION))
+    return found, VERSION
