@@ -8,6 +8,7 @@ are installed. Tests work in a database of their own, which goes with the sessio
 from __future__ import annotations
 
 import atexit
+import contextlib
 import getpass
 import importlib.util
 import os
@@ -28,6 +29,10 @@ from sqlalchemy.exc import SQLAlchemyError
 _VARIABLES = {"postgresql": "ARCHIMPORT_TEST_POSTGRESQL_URL", "mysql": "ARCHIMPORT_TEST_MYSQL_URL"}
 _DRIVERS = {"postgresql": "psycopg", "mysql": "pymysql"}
 SERVERS = tuple(_VARIABLES)
+# Loaded now, so that they stay when a test's modules go: SQLAlchemy tells errors by the classes that it met first.
+for _kind, _driver in _DRIVERS.items():
+    with contextlib.suppress(ImportError):
+        sqlalchemy.create_engine(f"{_kind}+{_driver}://")
 
 
 class NoServerError(Exception):

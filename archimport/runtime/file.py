@@ -52,10 +52,14 @@ class ContainerFile:
 
     def is_current(self) -> bool:
         """Whether the path still names the file that was opened, unchanged."""
+        return self.current() == self.identity
+
+    def current(self) -> object:
+        """Say which file the path names now, as something to compare; None if there is none."""
         try:
-            return _identity(os.stat(self.path)) == self.identity
+            return _identity(os.stat(self.path))
         except OSError:
-            return False
+            return None
 
     def close(self) -> None:
         """Close the file."""

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
+    from archimport.runtime.watch import Watch
+
 #: Where archimport is: a folder, or the bundle that carries it.
 _HOME = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
 
@@ -107,13 +109,39 @@ class Mount:
         """Name the path entry."""
         return f"<Mount {str(self.path_entry)!r}>"
 
-    def refresh(self) -> Changes:
-        """Look again at the container and give what changed; loaded modules stay as they are."""
+    def refresh(self, *, reload: bool = False) -> Changes:
+        """Move to what the container holds now, and give what changed; loaded modules stay as they are.
+
+        With `reload` all that changed is compiled, then the loaded modules among it are executed again in their
+        dictionaries, what they import first. If one raises, everything is as it was before, and that is raised.
+        """
+        go_back = self.store.hold()
         changes = self.store.refresh()
+        self._forget(changes)
+        if reload and changes:
+            from archimport.runtime.reloading import reload_changed  # deferred: loads ast
+
+            try:
+                reload_changed(self.store, changes.changed)
+            except BaseException:
+                go_back()
+                self._forget(changes)
+                raise
+        return changes
+
+    def _forget(self, changes: Changes) -> None:
         forget_finders(self.store.location)
         if changes:
             PathFinder.invalidate_caches()  # namespace packages look for new portions
-        return changes
+
+    def watch(self, callback: Callable[[], object], *, interval: float = 5.0) -> Watch:
+        """Call `callback` in a thread each time there is newer content to refresh to; give what stops that.
+
+        The store is asked every `interval` seconds; PostgreSQL tells at once.
+        """
+        from archimport.runtime.watch import Watch  # deferred: loads threading and logging
+
+        return Watch(self.store, callback, interval)
 
     def unmount(self) -> None:
         """Take the path entry away with the last mount of it; modules that are loaded keep working. Idempotent."""
@@ -124,7 +152,7 @@ class Mount:
         discard_unmounted(self.store)
 
 
-def mount(source: str | os.PathLike[str] | Store | Engine, *, position: int = 0, **options: object) -> Mount:
+def mount(source: str | os.PathLike[str] | Store | Engine, /, *, position: int = 0, **options: object) -> Mount:
     """Open a store now and put its path entry on `sys.path` at `position`, installing the hook if need be.
 
     `source` is a path, a URL, a sqlalchemy.Engine or a Store; `options` are the store's (`writable=True`). An entry

@@ -6,7 +6,8 @@ from archimport.runtime.errors import ConfigError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
+    from threading import Event
 
 
 class Entry:
@@ -103,6 +104,18 @@ class Store:
     def refresh(self) -> Changes:
         """Look again at the container now, and give what changed."""
         return Changes()
+
+    def hold(self) -> Callable[[], None]:
+        """Give a function that brings back the content there is now, after a refresh that was not wanted."""
+        return lambda: None
+
+    def newest(self) -> object:
+        """Say which content `refresh` would move to, in anything that compares; None if there is no newer one."""
+        return None
+
+    def wait(self, seconds: float, stopped: Event) -> None:
+        """Return after some time, when there may be newer content, or when `stopped` is set."""
+        stopped.wait(seconds)
 
     def pinned(self) -> dict[str, object]:
         """Give options with which another process opens just the content that this one has; none if it is fixed."""

@@ -9,12 +9,13 @@ import os
 import time
 from _thread import allocate_lock, get_ident
 
-from archimport.runtime.errors import StoreUnavailable
+from archimport.runtime.errors import FormatError, StoreUnavailable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
+    from threading import Event
     from typing import TypeVar
 
     Result = TypeVar("Result")
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
 CONNECT_LIMIT, STATEMENT_LIMIT, TOTAL_LIMIT = 5, 10, 30
 _TRIES = 3
 _FIRST_PAUSE = 0.1
+
+
+class NoTableError(FormatError):
+    """A table or a column is not there, or not for this user."""
 
 
 class Database:
@@ -83,6 +88,14 @@ class Database:
     def _session(self) -> AbstractContextManager[Query]:
         """Connect, and translate what the driver raises."""
         raise NotImplementedError
+
+    def quote(self, name: str) -> str:
+        """Give the name of a table or column as it stands in statements."""
+        return f"`{name}`"  # in double quotes SQLite would take a missing column for text
+
+    def wait(self, seconds: float, stopped: Event) -> None:
+        """Return after some time, when something may have been published, or when `stopped` is set."""
+        stopped.wait(seconds)
 
     def reopen(self) -> None:
         """Note that what the name leads to may be another database now."""

@@ -56,6 +56,21 @@ class Selector:
 
     def read(self, query: Query) -> Pin:
         """Read the pointer and, if the user's cache has it not, the manifest: two statements of one connection."""
+        entry, number, serial = self._head(query)
+        if entry.size > _LARGEST_MANIFEST:
+            raise LimitError(f"a manifest of {entry.size} bytes is too large")
+        key = entry.digest or b""
+        content = cache.get(_MANIFESTS, key.hex(), key)
+        if content is None:
+            content = select(query, [entry])[key]
+            cache.put(_MANIFESTS, key.hex(), content)
+        return Pin(key, content, number, serial)
+
+    def manifest(self, query: Query) -> bytes:
+        """Read the digest of the manifest alone: one statement."""
+        return self._head(query)[0].digest or b""
+
+    def _head(self, query: Query) -> tuple[Entry, int, int | None]:
         rows = query(self._statement, self._parameters)
         if not rows:
             raise FormatError("no modules were published here", hint="archimport publish does")
@@ -68,16 +83,9 @@ class Selector:
             raise ReleaseGone(f"there is no release {self.release!r}", hint="archimport log lists them")
         try:
             entry = Entry("", size=int(str(size)), digest=bytes.fromhex(str(key)))
-            numbers = int(str(number)), None if serial is None else int(str(serial))
+            return entry, int(str(number)), None if serial is None else int(str(serial))
         except ValueError as exc:
             raise FormatError("the pointer to the release is damaged") from exc
-        if entry.size > _LARGEST_MANIFEST:
-            raise LimitError(f"a manifest of {entry.size} bytes is too large")
-        content = cache.get(_MANIFESTS, str(key), entry.digest)
-        if content is None:
-            content = select(query, [entry])[entry.digest or b""]
-            cache.put(_MANIFESTS, str(key), content)
-        return Pin(entry.digest or b"", content, *numbers)
 
 
 def from_cache(key: bytes) -> Pin | None:

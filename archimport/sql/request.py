@@ -5,9 +5,10 @@ from __future__ import annotations
 from archimport.runtime.errors import ConfigError
 from archimport.runtime.location import split_scheme
 from archimport.runtime.registry import Request
+from archimport.sql import table_store
 from archimport.sql.schema import MAIN
 from archimport.sql.source import address_of
-from archimport.sql.store import OPTIONS, open_store
+from archimport.sql.store import OPTIONS, open_database, open_store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,9 +24,13 @@ def request(source: object, folder: str = "") -> Request:
     def open_it(*, schema: str | None = None, pinned: str | None = None, **options: object) -> Store:
         if schema is not None:
             address.said["schema"] = schema
-        unknown = options.keys() - OPTIONS
+        is_table = "table" in options
+        unknown = options.keys() - (table_store.OPTIONS if is_table else OPTIONS)
         if unknown:
-            raise ConfigError(f"a database takes no option {min(unknown)!r}", store=address.place)
+            what = "an existing table" if is_table else "a database"
+            raise ConfigError(f"{what} takes no option {min(unknown)!r}", store=address.place)
+        if is_table:
+            return table_store.TableStore(open_database(address), address, **options)  # type: ignore[arg-type]  # checked
         return open_store(address, pinned, **options)
 
     return Request(
@@ -33,7 +38,7 @@ def request(source: object, folder: str = "") -> Request:
         open_it,
         _source(source, address) if isinstance(source, str) else None,
         address.said.get("path", folder),
-        ("channel", "schema"),
+        ("channel", "schema", "table", "package"),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from contextlib import contextmanager, suppress
 from threading import Timer
 from typing import TYPE_CHECKING, Any
@@ -14,12 +15,13 @@ from sqlalchemy.exc import DBAPIError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import NullPool
 
-from archimport.runtime.errors import ArchimportError, ConfigError, FormatError, StoreUnavailable
+from archimport.runtime.errors import ArchimportError, ConfigError, StoreUnavailable
 from archimport.sql.config import password_of
-from archimport.sql.database import CONNECT_LIMIT, STATEMENT_LIMIT, Database
+from archimport.sql.database import CONNECT_LIMIT, STATEMENT_LIMIT, Database, NoTableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from threading import Event
 
     from _typeshed import HasFileno
     from sqlalchemy import URL, Connection, Engine
@@ -27,11 +29,14 @@ if TYPE_CHECKING:
     from archimport.sql.address import Address
     from archimport.sql.database import Query, Rows
 
+#: What a publisher tells PostgreSQL's listeners, and how long a listener is deaf for a call to stop, in seconds.
+NOTIFICATION = "archimport"
+_SLICE = 0.5
 _LOOPBACK = frozenset(("localhost", "127.0.0.1", "::1"))
 #: What MySQL's drivers call TLS in a URL.
 _MYSQL_TLS = ("ssl_ca", "ssl_capath", "ssl_cert", "ssl_key", "ssl_check_hostname", "ssl_cipher", "ssl_disabled")
-#: What says that a table is not there, or not for this user: SQLSTATE of PostgreSQL, numbers of MySQL.
-_NO_TABLE = frozenset(("42P01", "3F000", "42501", 1146, 1142, 1049))
+#: What says that a table or column is not there, or not for this user: SQLSTATE of PostgreSQL, numbers of MySQL.
+_NO_TABLE = frozenset(("42P01", "42703", "3F000", "42501", 1054, 1142, 1146))
 
 
 def create_engine(address: Address, *, reading: bool) -> Engine:
@@ -161,6 +166,24 @@ class ServerDatabase(Database):
         with translated(self.name), self._engine.connect() as connection:
             yield lambda statement, parameters: self._rows(connection, statement, parameters)
 
+    def quote(self, name: str) -> str:
+        """Give the name of a table or column as it stands in statements of this dialect."""
+        return str(self._engine.dialect.identifier_preparer.quote(name))
+
+    def wait(self, seconds: float, stopped: Event) -> None:
+        """Listen to PostgreSQL, on a connection of its own; elsewhere wait for the time."""
+        if self._engine.dialect.name != "postgresql" or self._engine.dialect.driver != "psycopg":
+            super().wait(seconds, stopped)
+            return
+        with translated(self.name), self._engine.connect() as connection:
+            listening = connection.execution_options(isolation_level="AUTOCOMMIT")
+            listening.exec_driver_sql(f"LISTEN {NOTIFICATION}")
+            driver: Any = listening.connection.driver_connection
+            deadline = time.monotonic() + seconds
+            while not stopped.is_set() and time.monotonic() < deadline:
+                if list(driver.notifies(timeout=min(_SLICE, seconds), stop_after=1)):
+                    return
+
     def _rows(self, connection: Connection, statement: str, parameters: dict[str, object]) -> Rows:
         self.statements += 1
         text = sqlalchemy.text(statement.replace("{schema}", self._schema))
@@ -216,14 +239,16 @@ def translated(name: str) -> Iterator[None]:
         raise error from None
     except SQLAlchemyError as exc:
         raise StoreUnavailable(f"cannot use the database: {_first_line(exc)}", store=name) from None
+    except TypeError as exc:  # of a driver, about an argument that the URL gave it
+        raise ConfigError(f"the driver refuses the URL: {_first_line(exc)}", store=name) from None
 
 
 def _translated(exc: DBAPIError, name: str) -> ArchimportError:
     origin = exc.orig
-    number = getattr(origin, "sqlstate", None) or (origin.args[0] if origin is not None and origin.args else None)
+    codes = {getattr(origin, "sqlstate", None), *(getattr(origin, "args", ())[:1])}
     reason = f"{type(origin).__name__}: {_first_line(origin)}"
-    if number in _NO_TABLE or "no such table" in str(origin):
-        return FormatError("no modules were published here", store=name, hint="archimport publish does")
+    if codes & _NO_TABLE or "no such table" in str(origin) or "no such column" in str(origin):
+        return NoTableError(_first_line(origin), store=name, hint="archimport publish makes our tables")
     error = StoreUnavailable(f"cannot use the database: {reason}", store=name)
     error.retryable = exc.connection_invalidated or isinstance(
         exc, sqlalchemy.exc.OperationalError | sqlalchemy.exc.InterfaceError

@@ -8,7 +8,7 @@ import time
 from contextlib import contextmanager
 
 from archimport.runtime.errors import ArchimportError, ConfigError, FormatError, StoreUnavailable
-from archimport.sql.database import CONNECT_LIMIT, STATEMENT_LIMIT, Database
+from archimport.sql.database import CONNECT_LIMIT, STATEMENT_LIMIT, Database, NoTableError
 from archimport.sql.schema import PREFIX
 
 TYPE_CHECKING = False
@@ -140,8 +140,8 @@ class SqliteDatabase(Database):
     def _translated(self, exc: sqlite3.Error) -> ArchimportError:
         code = getattr(exc, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
         if code in _DAMAGED:
-            if "no such table" in str(exc):
-                return FormatError("no modules were published here", store=self.name, hint="archimport publish does")
+            if "no such " in str(exc):
+                return NoTableError(f"{exc}", store=self.name, hint="archimport publish makes our tables")
             return FormatError(f"the database is damaged: {exc}", store=self.name)
         error = StoreUnavailable(f"cannot read the database: {exc}", store=self.name)
         error.retryable = code in _BUSY and self._deadline > time.monotonic()

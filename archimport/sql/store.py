@@ -13,7 +13,8 @@ from archimport.sql.startup import Startup
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from threading import Event
 
     from archimport.sql.address import Address
     from archimport.sql.database import Database
@@ -158,6 +159,25 @@ class SqlStore(Store):
         self._database.reopen()
         before, self._pin = self._pin, self._find(self._selector)
         return Changes(_digests(before), _digests(self._pin))
+
+    def hold(self) -> Callable[[], None]:
+        """Give a function that pins again the release that is pinned now."""
+        pin = self._pin
+
+        def go_back() -> None:
+            self._pin = pin
+
+        return go_back
+
+    def newest(self) -> object:
+        """Say which release the channel points to, if it is not the pinned one."""
+        self._database.reopen()
+        found = self._database.read(self._selector.manifest)
+        return None if found == self._pin.manifest else found
+
+    def wait(self, seconds: float, stopped: Event) -> None:
+        """Wait for the time, or for the publisher's word where the database passes it on."""
+        self._database.wait(seconds, stopped)
 
     def describe(self) -> dict[str, object]:
         """Give channel, release and size."""

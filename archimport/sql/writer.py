@@ -5,13 +5,13 @@ from __future__ import annotations
 import zlib
 from typing import TYPE_CHECKING, NamedTuple
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import func, insert, select, update
 
 from archimport.runtime.errors import ConflictError
 from archimport.sql import manifest, tables
 from archimport.sql.blobs import split
 from archimport.sql.schema import MAX_BATCH, check_channel
-from archimport.sql.server import translated
+from archimport.sql.server import NOTIFICATION, translated
 from archimport.sql.transaction import engine_of, has_tables, is_there, now, reading, transaction, who
 
 if TYPE_CHECKING:
@@ -155,6 +155,8 @@ def move(connection: Connection, channel: str, head: Head, release: int, action:
         "note": message,
     }
     connection.execute(insert(tables.audit).values(row))
+    if connection.dialect.name == "postgresql":  # told when this transaction commits
+        connection.execute(select(func.pg_notify(NOTIFICATION, channel)))
     return serial
 
 

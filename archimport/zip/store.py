@@ -11,7 +11,7 @@ from archimport.zip import format as zip_format
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from archimport.zip.format import Member
 
@@ -105,6 +105,19 @@ class ZipStore(Store):
         before = _versions(self._index)
         self._look_again()
         return Changes(before, _versions(self._index))
+
+    def hold(self) -> Callable[[], None]:
+        """Give a function that goes back to the archive that is open now, which stays readable after it is replaced."""
+        opened = self._file, self._members, self._index
+
+        def go_back() -> None:
+            self._file, self._members, self._index = opened
+
+        return go_back
+
+    def newest(self) -> object:
+        """Say which file is there now, if it is another one than was opened."""
+        return None if self._file.is_current() else self._file.current()
 
     def describe(self) -> dict[str, object]:
         """Give size, number of members and compression methods."""

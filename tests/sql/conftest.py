@@ -1,0 +1,57 @@
+"""Databases of each kind, as sources for `mount` and `publish`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from itertools import count
+from pathlib import Path
+
+import pytest
+from servers import SERVERS, server_url, with_query
+from trees import Tree, flatten
+
+import archimport
+from archimport.sql.address import Address
+from archimport.sql.source import address_of
+from archimport.sql.writer import Published, publish
+
+_numbers = count()
+
+
+class Channel:
+    """A channel of its own in a database."""
+
+    def __init__(self, kind: str, source: str, name: str) -> None:
+        self.kind = kind
+        self.source = source
+        self.name = name
+        self.url = with_query(source, f"channel={name}") if kind != "sqlite" else f"sqlite:///{source}?channel={name}"
+
+    @property
+    def address(self) -> Address:
+        return address_of(self.source)
+
+    def publish(self, tree: Tree, message: str = "") -> Published:
+        """Publish a tree without building it."""
+        members = {path: partial(bytes, content) for path, content in flatten(tree).items()}
+        return publish(self.address, members, self.name, message)
+
+    def mount(self, **options: object) -> archimport.Mount:
+        return archimport.mount(self.source, channel=self.name, **options)
+
+
+MakeChannel = Callable[[], Channel]
+
+
+@pytest.fixture(params=["sqlite", *SERVERS])
+def channel(request: pytest.FixtureRequest, tmp_path: Path) -> Channel:
+    """Give a new channel on each kind of database in turn."""
+    source = str(tmp_path / "modules.db") if request.param == "sqlite" else server_url(request.param)
+    return Channel(request.param, source, f"c{next(_numbers)}")
+
+
+@pytest.fixture
+def sqlite(tmp_path: Path) -> Channel:
+    """Give a new channel in a SQLite file."""
+    return Channel("sqlite", str(tmp_path / "modules.db"), "main")
