@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _FIRST_BATCH = 1 << 20
 _GROWTH = 4
+#: What is not larger stays when it was read: small files are often alike.
+_SMALL = 4096
 #: How a content is stored.
 CODECS = {"stored": codec.stored, "deflate": codec.deflate}
 #: What the user's cache calls contents by digest.
@@ -37,12 +39,14 @@ class Blobs:
     def read(self, entry: Entry, likely: Iterable[Entry]) -> bytes:
         """Give the verified content of `entry`, and fetch with it what comes first of `likely`."""
         key = entry.digest or b""
-        content = self._ready.pop(key, None)
+        content = self._ready.get(key)
+        if content is not None and len(content) > _SMALL:
+            self._ready.pop(key, None)
         if content is None:
             content = self.cached(key)
         if content is None:
             contents = self.fetch(self._choose(entry, likely))
-            content = contents.pop(key)
+            content = contents[key]
             self._ready.update(contents)
         return content
 

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 NOTIFICATION = "archimport"
 _SLICE = 0.5
 _LOOPBACK = frozenset(("localhost", "127.0.0.1", "::1"))
+#: Drivers that can be told not to begin transactions; to be told later costs round trips.
+_DRIVERS_WITH_AUTOCOMMIT = frozenset(("psycopg", "pymysql"))
 #: What MySQL's drivers call TLS in a URL.
 _MYSQL_TLS = ("ssl_ca", "ssl_capath", "ssl_cert", "ssl_key", "ssl_check_hostname", "ssl_cipher", "ssl_disabled")
 #: What says that a table or column is not there, or not for this user: SQLSTATE of PostgreSQL, numbers of MySQL.
@@ -48,12 +50,14 @@ def create_engine(address: Address, *, reading: bool) -> Engine:
     url = sqlalchemy.make_url(address.url)
     options: dict[str, Any] = {"poolclass": NullPool, "hide_parameters": True}
     if reading:
-        options |= {"isolation_level": "AUTOCOMMIT", "pool_reset_on_return": None}
+        options["pool_reset_on_return"] = None
     try:
         dialect = url.get_dialect()
         if dialect.is_async:
             raise ConfigError("an asynchronous driver cannot import", hint="name the synchronous one in the URL")
         url, arguments = _driver_options(url, dialect.driver, address)
+        if reading and dialect.driver in _DRIVERS_WITH_AUTOCOMMIT:
+            arguments["autocommit"] = True
         engine = sqlalchemy.create_engine(url, connect_args=arguments, **options)
     except NoSuchModuleError:
         raise ConfigError(f"SQLAlchemy knows no {url.drivername!r}", hint="install the dialect") from None
@@ -61,12 +65,18 @@ def create_engine(address: Address, *, reading: bool) -> Engine:
         raise ConfigError(f"the driver {exc.name!r} is not installed") from None
     except (SQLAlchemyError, TypeError, ValueError) as exc:
         raise ConfigError(f"not a URL for this database: {_first_line(exc)}") from None
+    if reading:
+        engine.dialect.initialize = _ask_nothing  # type: ignore[method-assign]  # each question is a round trip
     password = password_of(address.settings)
     if password is not None:
         _call_for_password(engine, password)
     if dialect.driver == "pymysql" and "ssl" in arguments:
         event.listen(engine, "connect", _refuse_plain_mysql)
     return engine
+
+
+def _ask_nothing(connection: object) -> None:
+    """Stand in for what a dialect asks a server at its first connection: text statements need none of the answers."""
 
 
 def _call_for_password(engine: Engine, password: Callable[[], str]) -> None:

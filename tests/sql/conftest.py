@@ -41,17 +41,24 @@ class Channel:
         return archimport.mount(self.source, channel=self.name, **options)
 
 
-MakeChannel = Callable[[], Channel]
+@pytest.fixture
+def channel_on(tmp_path: Path) -> Callable[[str], Channel]:
+    """Make a new channel on a kind of database."""
+
+    def make(kind: str) -> Channel:
+        source = str(tmp_path / "modules.db") if kind == "sqlite" else server_url(kind)
+        return Channel(kind, source, f"c{next(_numbers)}")
+
+    return make
 
 
 @pytest.fixture(params=["sqlite", *SERVERS])
-def channel(request: pytest.FixtureRequest, tmp_path: Path) -> Channel:
+def channel(request: pytest.FixtureRequest, channel_on: Callable[[str], Channel]) -> Channel:
     """Give a new channel on each kind of database in turn."""
-    source = str(tmp_path / "modules.db") if request.param == "sqlite" else server_url(request.param)
-    return Channel(request.param, source, f"c{next(_numbers)}")
+    return channel_on(request.param)
 
 
 @pytest.fixture
-def sqlite(tmp_path: Path) -> Channel:
+def sqlite(channel_on: Callable[[str], Channel]) -> Channel:
     """Give a new channel in a SQLite file."""
-    return Channel("sqlite", str(tmp_path / "modules.db"), "main")
+    return channel_on("sqlite")

@@ -1,0 +1,213 @@
+"""What reading costs: statements, connections and round trips; and what becomes of it when the database fails."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+import sqlalchemy
+from proxy import Proxy
+from servers import SERVERS, server_url
+from trees import Tree
+
+import archimport
+from archimport.sql import blobs
+
+#: An application of 300 modules in five packages, of the size of real ones.
+_BODY = "\n".join(f"def function_{n}(a, b):\n    return a * {n} + b\n" for n in range(40))
+APP: Tree = {
+    f"app{p}": {"__init__.py": "", **{f"m{m}.py": f"{_BODY}\nvalue = {m}\n" for m in range(59)}} for p in range(5)
+}
+RUN = """
+import json, sys, time
+import archimport
+mounted = archimport.mount(sys.argv[1], channel=sys.argv[2])
+total = 0
+for p in range(5):
+    for m in range(59):
+        total += __import__(f"app{p}.m{m}", fromlist=["value"]).value
+database = mounted.store._database
+print(json.dumps([total, database.statements, "sqlalchemy" in sys.modules]))
+"""
+
+
+def run(source: str, channel: str) -> list[object]:
+    """Import the application in a process of its own: the sum of its values, our statements, whether with SQLAlchemy."""
+    command = [sys.executable, "-c", RUN, source, channel]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ)
+    return json.loads(done.stdout)
+
+
+def test_statements_for_300_modules(channel) -> None:
+    channel.publish(APP)
+    assert channel.kind in ("sqlite", *SERVERS)
+    total = 5 * sum(range(59))
+    for limit in (4, 2, 2):
+        found, statements, with_sqlalchemy = run(channel.source, channel.name)
+        assert found == total
+        assert statements <= limit
+        assert with_sqlalchemy == (channel.kind != "sqlite")
+
+
+def test_statements_after_a_new_release(channel) -> None:
+    channel.publish(APP)
+    run(channel.source, channel.name)
+    channel.publish({**APP, "app3": {**APP["app3"], "m7.py": "value = 7 + 1000\n"}})
+    found, statements, _ = run(channel.source, channel.name)
+    assert found == 5 * sum(range(59)) + 1000
+    assert statements <= 3  # pointer, manifest, and what start-up needs of the new
+
+
+@pytest.mark.parametrize("delay", [0.005, 0.05])
+@pytest.mark.parametrize("kind", SERVERS)
+def test_statements_over_a_slow_network(kind: str, delay: float, channel_on) -> None:
+    channel = channel_on(kind)
+    channel.publish(APP)
+    url = sqlalchemy.make_url(channel.source)
+    with Proxy(url.host, url.port, delay=delay) as proxy:
+        behind = url.set(host="127.0.0.1", port=proxy.port).render_as_string(hide_password=False)
+        for statements, trips in ((4, 30), (2, 10)):
+            proxy.trips = 0
+            found = run(behind, channel.name)
+            assert found[:2] == [5 * sum(range(59)), found[1]]
+            assert found[1] <= statements
+            assert proxy.trips <= trips, proxy.trips
+
+
+@pytest.mark.parametrize("kind", SERVERS)
+def test_no_connection_stays_open(kind: str, channel_on) -> None:
+    channel = channel_on(kind)
+    channel.publish({"a.py": "value = 1\n"})
+    url = sqlalchemy.make_url(channel.source)
+    with Proxy(url.host, url.port) as proxy:
+        mounted = archimport.mount(url.set(port=proxy.port).render_as_string(hide_password=False), channel=channel.name)
+        assert importlib.import_module("a").value == 1
+        assert mounted.store._database._engine.pool.status() == "NullPool"
+        assert all(_is_closed(each) for each in proxy._sockets[::2])
+
+
+def _is_closed(peer) -> bool:
+    """Whether the client has hung up; waits for the word to arrive."""
+    for _ in range(100):
+        if peer.fileno() == -1:
+            return True
+        try:
+            peer.getpeername()
+        except OSError:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+@pytest.mark.parametrize("fault", ["reset", "close"])
+@pytest.mark.parametrize("kind", SERVERS)
+def test_network_that_breaks_anywhere(kind: str, fault: str, channel_on) -> None:
+    """A typed error, and the next import works."""
+    channel = channel_on(kind)
+    channel.publish({"a.py": "value = 1\n", "b.py": "value = 2\n"})
+    url = sqlalchemy.make_url(channel.source)
+    for after in (0, 1, 50, 200, 400):
+        with Proxy(url.host, url.port) as proxy:
+            behind = url.set(port=proxy.port).render_as_string(hide_password=False)
+            proxy.fault, proxy.after = fault, after
+            with pytest.raises(archimport.StoreUnavailable):
+                archimport.mount(behind, channel=channel.name)
+            proxy.fault = None
+            with archimport.mount(behind, channel=channel.name):
+                assert importlib.import_module("b").value == 2
+                del sys.modules["b"]
+            assert proxy.connections > 3  # reads are tried again
+
+
+@pytest.mark.parametrize("after", [0, 120])
+@pytest.mark.parametrize("kind", SERVERS)
+def test_server_that_says_nothing(kind: str, after: int, channel_on, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither connecting nor reading waits for ever."""
+    channel = channel_on(kind)
+    channel.publish({"a.py": "value = 1\n"})
+    for name, limit in (("CONNECT_LIMIT", 2), ("STATEMENT_LIMIT", 1)):
+        monkeypatch.setattr(f"archimport.sql.server.{name}", limit)
+    url = sqlalchemy.make_url(channel.source)
+    with Proxy(url.host, url.port) as proxy:
+        proxy.fault, proxy.after = "stall", after
+        started = time.monotonic()
+        with pytest.raises(archimport.StoreUnavailable):
+            archimport.mount(url.set(port=proxy.port).render_as_string(hide_password=False), channel=channel.name)
+        assert time.monotonic() - started < 31
+
+
+@pytest.mark.parametrize("kind", SERVERS)
+def test_server_that_is_down(kind: str, channel_on) -> None:
+    url = sqlalchemy.make_url(server_url(kind)).set(port=1).render_as_string(hide_password=False)
+    with pytest.raises(archimport.StoreUnavailable, match="cannot use the database"):
+        archimport.mount(url)
+
+
+def test_stale_pin_while_the_database_is_down(channel) -> None:
+    """What is pinned and in the user's cache imports; without `stale_ok` an outage is an error."""
+    channel.publish({"a.py": "value = 1\n"})
+    if channel.kind == "sqlite":
+        return
+    url = sqlalchemy.make_url(channel.source)
+    with Proxy(url.host, url.port) as proxy:
+        behind = url.set(port=proxy.port).render_as_string(hide_password=False)
+        with archimport.mount(behind, channel=channel.name, stale_ok=True):
+            importlib.import_module("a")
+            del sys.modules["a"]
+    with pytest.raises(archimport.StoreUnavailable):
+        archimport.mount(behind, channel=channel.name)
+    with archimport.mount(behind, channel=channel.name, stale_ok=True):
+        assert importlib.import_module("a").value == 1
+        with pytest.raises(ModuleNotFoundError):
+            importlib.import_module("nothing_like_this")
+
+
+@pytest.mark.parametrize(
+    "size", [0, 1, 65_535, 65_536, blobs.PART_SIZE - 1, blobs.PART_SIZE, blobs.PART_SIZE + 1, 17 << 20]
+)
+def test_sizes(channel, size: int) -> None:
+    content = os.urandom(size)
+    channel.publish({"p": {"__init__.py": "", "data.bin": content}})
+    mounted = channel.mount()
+    assert mounted.store.read(mounted.store.lookup("p/data.bin")) == content
+
+
+def test_names_that_a_collation_would_merge(channel) -> None:
+    names = ["Foo", "foo", "FOO", "föo", "foo\N{COMBINING DIAERESIS}", "foo_", "foo "]
+    channel.publish({f"{name}.py": f"value = {name!r}\n" for name in names})
+    channel.mount()
+    for name in names:
+        assert importlib.import_module(name).value == name
+
+
+def test_channel_of_another_case(channel) -> None:
+    channel.publish({"a.py": ""})
+    with pytest.raises(archimport.ConfigError, match="no channel"):
+        archimport.mount(channel.source, channel=channel.name.upper())
+
+
+@pytest.mark.parametrize("damage", ["content = 'x'", "codec = 'unknown'", "part_number = part_number + 1"])
+def test_damaged_contents(channel, damage: str) -> None:
+    published = channel.publish({"a.py": f"# {channel.name}\n" * 50, "b.py": "value = 2\n" * 50})
+    mounted = channel.mount()
+    engine = sqlalchemy.create_engine(channel.source if channel.kind != "sqlite" else f"sqlite:///{channel.source}")
+    key = mounted.store.lookup("a.py").digest.hex()
+    if channel.kind == "postgresql":
+        damage = damage.replace("'x'", "'x'::bytea")
+    with engine.begin() as connection:
+        connection.exec_driver_sql(f"UPDATE archimport_blob SET {damage} WHERE digest = '{key}'")
+    engine.dispose()
+    try:
+        importlib.import_module("a")
+    except archimport.ArchimportError as exc:
+        assert not damage.startswith("part")
+        assert isinstance(exc, archimport.IntegrityError | archimport.FormatError)
+        assert exc.member == "a.py"
+    else:
+        assert damage.startswith("part")  # the order of parts is all their numbers say
+    assert published.members == 2
