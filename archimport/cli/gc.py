@@ -11,7 +11,9 @@ from archimport.sql.source import address_of
 
 @click.command("gc")
 @database_argument
-@click.option("--days", type=click.FloatRange(0), default=30, show_default=True, help="How long releases are kept.")
+@click.option(
+    "--days", type=click.FloatRange(0, 36_500), default=30, show_default=True, help="How long releases are kept."
+)
 @click.option("--dry-run", is_flag=True, help="Say what would go, and delete nothing.")
 @json_option
 def command(database: str, days: float, dry_run: bool, as_json: bool) -> None:

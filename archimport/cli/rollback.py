@@ -10,7 +10,7 @@ from archimport.cli.store import json_option, print_json
 
 @click.command("rollback")
 @database_argument
-@click.argument("release", type=click.IntRange(1), required=False)
+@click.argument("release", type=click.IntRange(1, 2**31 - 1), required=False)
 @channel_option
 @message_option
 @json_option

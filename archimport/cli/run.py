@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 import click
 
 import archimport
-from archimport.cli.store import open_store
+from archimport.cli.store import open_store, split_release
 from archimport.runtime.app import entry_of
 from archimport.runtime.errors import ConfigError
 
@@ -26,6 +27,7 @@ def command(store: str, args: tuple[str, ...]) -> None:
     The app's own exit status is passed through. A bundle's app sees the bundle and the standard library, unless it was
     packed open; anything else sees the environment behind the store.
     """
+    source, options = split_release(store)
     opened, folder = open_store(store)
     opened.check()
     what = args[:1] if args[:1] in {("-m",), ("-c",)} else ()
@@ -40,7 +42,9 @@ def command(store: str, args: tuple[str, ...]) -> None:
     else:
         home = str(Path(archimport.__file__).parents[1])
         rest = args if what else ("-m", "__main__", *args)
-        _become([sys.executable, *flags, str(_CHILD), home, os.path.join(opened.location, folder), *rest])
+        if opened.kind != "sql":  # by its path, from whatever folder the app runs in
+            source = os.path.join(opened.location, folder)
+        _become([sys.executable, *flags, str(_CHILD), home, source, json.dumps(options), *rest])
 
 
 def _become(command_line: list[str]) -> None:

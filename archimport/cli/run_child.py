@@ -1,15 +1,17 @@
 """The process of `archimport run`, run by path: the app must not find the modules of the command line loaded.
 
-Arguments: the folder that archimport is in, the store, `-m` or `-c`, the module or the code, and the app's arguments.
+Arguments: the folder that archimport is in, the store, its options in JSON, `-m` or `-c`, the module or the code, and
+the app's arguments.
 """
 
+import json
 import os
 import sys
 
 
 def main() -> None:
     """Mount the store and run what was asked for, as `__main__`."""
-    home, source, what, name, *arguments = sys.argv[1:]
+    home, source, options, what, name, *arguments = sys.argv[1:]
     path = [entry for entry in sys.path if entry != os.path.dirname(__file__)]
     sys.path[:] = [*path, home]
     from archimport.bundle.stub import standard_library
@@ -17,7 +19,7 @@ def main() -> None:
     from archimport.runtime.mount import mount
 
     def run() -> None:
-        mounted = mount(source)
+        mounted = mount(source, **json.loads(options))
         seen = path if app.sees_environment(mounted.store) else standard_library(path)  # type: ignore[no-untyped-call]  # plain syntax
         sys.path[1:] = seen
         sys.argv[:] = [{"-c": "-c", "-m": name}[what] if name != "__main__" else source, *arguments]

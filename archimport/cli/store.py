@@ -27,19 +27,19 @@ def open_store(source: str) -> tuple[Store, str]:
 
     `DATABASE@RELEASE` is one release of a database. ConfigError if there is no such folder.
     """
-    source, options = _split_release(source)
+    source, options = split_release(source)
     request = open_for_mount(Registry(), source)
     opened = request.open(**options)
     check_folder(opened, request.folder)
     return opened, request.folder
 
 
-def _split_release(source: str) -> tuple[str, dict[str, str]]:
+def split_release(source: str) -> tuple[str, dict[str, str]]:
     """Split what stands behind an `@` that can be no host's or file's; digits are a release, else it is a channel.
 
-    >>> _split_release("postgresql+psycopg://bob@host:5432/app@12")
+    >>> split_release("postgresql+psycopg://bob@host:5432/app@12")
     ('postgresql+psycopg://bob@host:5432/app', {'release': '12'})
-    >>> _split_release("postgresql+psycopg://bob@host")
+    >>> split_release("postgresql+psycopg://bob@host")
     ('postgresql+psycopg://bob@host', {})
     """
     found = _RELEASE.fullmatch(source)

@@ -51,8 +51,8 @@ class App(NamedTuple):
 
 
 @contextlib.contextmanager
-def built(wanted: Wanted, output: Path | None, progress: Callable[[str], object]) -> Iterator[App]:
-    """Build what is wanted; its files are there until this ends. The file `output` is no input.
+def built(wanted: Wanted, output: frozenset[Path], progress: Callable[[str], object]) -> Iterator[App]:
+    """Build what is wanted; its files are there until this ends. What is at `output` is no input.
 
     PackError if it does not work out.
     """
@@ -71,7 +71,7 @@ def _build(
     inputs: Inputs,
     targets: list[Target],
     scratch: Path,
-    output: Path | None,
+    output: frozenset[Path],
     progress: Callable[[str], object],
 ) -> App:
     progress("resolving requirements")
@@ -112,11 +112,11 @@ def _install(wanted: Inputs, targets: Sequence[Target], scratch: Path) -> list[P
     return sites
 
 
-def _collect(folders: Sequence[Path], site: Path, output: Path | None) -> Tree:
+def _collect(folders: Sequence[Path], site: Path, output: frozenset[Path]) -> Tree:
     """Give the files of one target; what is written is no input, in `pack . -o app.arc` neither."""
     native = clean_site(site)
     files, left_out = collect([*folders, site])
-    return Tree({name: file for name, file in files.items() if file != output}, [*native, *left_out])
+    return Tree({name: file for name, file in files.items() if file not in output}, [*native, *left_out])
 
 
 def _own_main(tree: Tree) -> str | None:

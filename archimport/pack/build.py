@@ -60,7 +60,7 @@ def pack(
     target = output_for(os.fspath(output))
     if target.kind != "bundle" and (codec or open):
         raise PackError(f"a codec and openness are a bundle's, not a {target.kind}'s")
-    with built(Wanted(inputs, requirements, entry, script, python), target.file, progress) as app:
+    with built(Wanted(inputs, requirements, entry, script, python), target.files, progress) as app:
         form = Form(codec or _codec_for(app.pythons), open)
         progress("writing")
         size, members = target.write(app, form)

@@ -18,15 +18,17 @@ if TYPE_CHECKING:
     from archimport.pack.write import Form
 
 _FILE_WRITERS = {".arc": ("bundle", write_as_bundle), ".zip": ("zip", write_as_zip)}
+#: What SQLite keeps beside a database.
+_SPILLS = ("", "-journal", "-wal", "-shm")
 _DATABASES = (".db", ".sqlite", ".sqlite3")
 
 
 class Output(Protocol):
-    """What `pack` writes to: its `name` and `kind`, and the `file` that must not be among the inputs."""
+    """What `pack` writes to: its `name` and `kind`, and the `files` that must not be among the inputs."""
 
     name: str
     kind: str
-    file: Path | None
+    files: frozenset[Path]
 
     def write(self, app: App, form: Form) -> tuple[int, int]:
         """Write, and give the size in bytes and the number of members."""
@@ -55,7 +57,7 @@ class FileOutput:
         if not os.access(path.parent, os.W_OK):
             raise PackError(f"cannot write {name!r}: the folder is not writable")
         self.name = name
-        self.file: Path | None = path.absolute()
+        self.files = frozenset((path.absolute(),))
         self.kind, self._write = _FILE_WRITERS[path.suffix]
 
     def write(self, app: App, form: Form) -> tuple[int, int]:
@@ -82,7 +84,8 @@ class DatabaseOutput:
         self._channel = self._address.said.get("channel", channel)
         self._message = message
         self.name = source if isinstance(source, str) else self._address.place
-        self.file = Path(self._address.file) if self._address.file else None
+        file = self._address.file
+        self.files = frozenset(Path(file + suffix) for suffix in _SPILLS) if file else frozenset()
         self._head = head_of(self._address, self._channel)
 
     def write(self, app: App, _: Form) -> tuple[int, int]:

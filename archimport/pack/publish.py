@@ -37,6 +37,6 @@ def publish(
     ConfigError or StoreUnavailable if it does not work out. Then nothing is visible of it.
     """
     output = DatabaseOutput(database, channel, message)
-    with built(Wanted(inputs, requirements, entry, script, python), output.file, progress) as app:
+    with built(Wanted(inputs, requirements, entry, script, python), output.files, progress) as app:
         progress("publishing")
         return output.publish(app)

@@ -160,7 +160,7 @@ def mount(source: str | os.PathLike[str] | Store | Engine, /, *, position: int =
     and their kin.
     """
     install()
-    options = {name: value for name, value in options.items() if value not in (False, None)}
+    options = {name: value for name, value in options.items() if value is not False and value is not None}
     if isinstance(source, Store):
         if options:
             raise ConfigError(f"an open store takes no options: {', '.join(sorted(options))}", store=source.location)

@@ -60,3 +60,4 @@ class Watch:
                 self._stopped.wait(self._interval)
             except Exception:  # noqa: BLE001 - the program's, and the watch goes on
                 _log.exception("the callback of a watch failed")
+                self._stopped.wait(self._interval)

@@ -34,7 +34,7 @@ class Address:
         self,
         place: str,
         *,
-        url: str | URL,
+        url: str | URL | None,
         said: dict[str, str],
         uri: str | None = None,
         file: str | None = None,
@@ -84,21 +84,31 @@ def split_query(url: str) -> tuple[str, dict[str, str], list[str]]:
 
 def of_file(path: str, said: dict[str, str] | None = None) -> Address:
     """Give the address of a SQLite file."""
-    file = os.path.realpath(path)
-    quoted = file.replace(os.sep, "/").replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+    try:
+        file = os.path.realpath(path)
+    except ValueError:
+        raise ConfigError("a path cannot hold a NUL character") from None
+    quoted = quoted_file(file)
     uri = f"file:{quoted if quoted.startswith('/') else '/' + quoted}?mode=ro"
-    return Address(file, url=f"sqlite:///{file}", said=said or {}, uri=uri, file=file)
+    return Address(file, url=None, said=said or {}, uri=uri, file=file)
+
+
+def quoted_file(file: str) -> str:
+    """Give the path of a file as it stands in URLs."""
+    return file.replace(os.sep, "/").replace("%", "%25").replace("?", "%3f").replace("#", "%23")
 
 
 def _of_sqlite(rest: str, said: dict[str, str], others: list[str]) -> Address:
     if not rest.startswith("///"):
         raise ConfigError("not a SQLite URL", hint="write sqlite:////folder/file.db, or hand over an engine")
+    if "schema" in said:
+        raise ConfigError("SQLite has no schemas")
     path = _unquoted(rest[3:])
     if path.startswith("file:"):  # SQLite's own spelling, which SQLAlchemy passes on
-        name = "".join(letter if letter.isalnum() else "_" for letter in path[5:])
         query = "&".join(part for part in others if part != "uri=true")
-        place = os.path.join(VIRTUAL, "sqlite", name)
-        return Address(place, url=f"sqlite:///{path}?{query}&uri=true", said=said, uri=f"{path}?{query}")
+        reading = query if "mode=" in query else f"{query}&mode=ro"
+        place = os.path.join(VIRTUAL, "sqlite", _as_name(f"{path[5:]}?{query}"))
+        return Address(place, url=f"sqlite:///{path}?{query}&uri=true", said=said, uri=f"{path}?{reading}")
     if not path or path == ":memory:":
         raise ConfigError("this URL names a new database in memory", hint="hand over an engine")
     if others:

@@ -40,27 +40,31 @@ class Blobs:
         """Give the verified content of `entry`, and fetch with it what comes first of `likely`."""
         key = entry.digest or b""
         content = self._ready.get(key)
-        if content is not None and len(content) > _SMALL:
-            self._ready.pop(key, None)
         if content is None:
             content = self.cached(key)
         if content is None:
-            contents = self.fetch(self._choose(entry, likely))
-            content = contents[key]
-            self._ready.update(contents)
+            found = self.fetch(self._choose(entry, likely))
+            wanted = found[key]
+            self._ready.update({other: content for other, content in found.items() if isinstance(content, bytes)})
+            if isinstance(wanted, ArchimportError):
+                raise wanted
+            content = wanted
+        if len(content) > _SMALL:
+            self._ready.pop(key, None)
         return content
 
     def cached(self, key: bytes) -> bytes | None:
         """Give a content from the user's cache."""
         return None if self._database.local else cache.get(CACHED, key.hex(), expected=key)
 
-    def fetch(self, wanted: Iterable[Entry]) -> dict[bytes, bytes]:
-        """Give the verified contents of entries by digest, read in one statement for each 900 of them."""
+    def fetch(self, wanted: Iterable[Entry]) -> dict[bytes, bytes | ArchimportError]:
+        """Give the verified contents of entries by digest, or what is wrong with one: it harms no other."""
         wanted = list(wanted)
         contents = self._database.read(lambda query: select(query, wanted))
         if not self._database.local:
             for key, content in contents.items():
-                cache.put(CACHED, key.hex(), content)
+                if isinstance(content, bytes):
+                    cache.put(CACHED, key.hex(), content)
         return contents
 
     def _choose(self, entry: Entry, likely: Iterable[Entry]) -> list[Entry]:
@@ -80,11 +84,19 @@ class Blobs:
         return list(chosen.values())
 
 
-def select(query: Query, wanted: Iterable[Entry]) -> dict[bytes, bytes]:
-    """Give the verified contents of entries by digest; ReleaseGone if one is not there."""
+def select_one(query: Query, wanted: Entry) -> bytes:
+    """Give the verified content of an entry; ReleaseGone, FormatError or IntegrityError if that cannot be."""
+    (content,) = select(query, [wanted]).values()
+    if isinstance(content, ArchimportError):
+        raise content
+    return content
+
+
+def select(query: Query, wanted: Iterable[Entry]) -> dict[bytes, bytes | ArchimportError]:
+    """Give the verified contents of entries by digest, or what is wrong with one, in a statement for each 900."""
     sizes = {entry.digest or b"": entry.size for entry in wanted}
     keys = list(sizes)
-    contents: dict[bytes, bytes] = {}
+    contents: dict[bytes, bytes | ArchimportError] = {}
     for start in range(0, len(keys), MAX_BATCH):
         named: dict[str, object] = {
             f"d{number}": key.hex() for number, key in enumerate(keys[start : start + MAX_BATCH])
@@ -93,7 +105,10 @@ def select(query: Query, wanted: Iterable[Entry]) -> dict[bytes, bytes]:
         for row in query(select_blobs(len(named)), named):
             parts.setdefault(str(row[0]), []).append(row)
         for key in keys[start : start + MAX_BATCH]:
-            contents[key] = _content(key.hex(), parts.get(key.hex(), []), sizes[key])
+            try:
+                contents[key] = _content(key.hex(), parts.get(key.hex(), []), sizes[key])
+            except ArchimportError as exc:
+                contents[key] = exc
     return contents
 
 
@@ -104,8 +119,8 @@ def _content(key: str, rows: Rows, size: int) -> bytes:
     try:
         rows = sorted(rows, key=lambda row: int(row[1]))  # type: ignore[call-overload]  # whatever a database gives
         decode = CODECS[str(rows[0][2])]
-        stored = b"".join(bytes(row[3]) for row in rows)  # type: ignore[call-overload]  # ditto
-    except (KeyError, TypeError, ValueError) as exc:
+        stored = b"".join(row[3] for row in rows)  # type: ignore[misc]  # ditto
+    except (KeyError, TypeError, ValueError, OverflowError) as exc:
         raise FormatError(f"content {key[:12]} is stored in an unknown way") from exc
     try:
         content = decode(stored, size)

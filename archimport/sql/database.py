@@ -69,8 +69,7 @@ class Database:
         raise AssertionError
 
     def _try(self, work: Callable[[Query], Result]) -> Result:
-        if self._process != os.getpid():
-            self._begin_process()
+        self._check_process()
         if self.is_read_by_this_thread():
             raise StoreUnavailable("the driver imports from the database that it reads", store=self.name)
         with self._lock:
@@ -81,9 +80,13 @@ class Database:
             finally:
                 self._reader = None
 
+    def _check_process(self) -> None:
+        if self._process != os.getpid():
+            self._begin_process()
+
     def is_read_by_this_thread(self) -> bool:
         """Whether the driver itself, in the middle of a read, is what asks for a module."""
-        return self._reader == get_ident()
+        return self._reader == get_ident() and self._process == os.getpid()
 
     def _session(self) -> AbstractContextManager[Query]:
         """Connect, and translate what the driver raises."""
@@ -99,6 +102,10 @@ class Database:
 
     def reopen(self) -> None:
         """Note that what the name leads to may be another database now."""
+
+    def hold(self) -> Callable[[], None]:
+        """Give a function that goes back to what is open now, after `reopen`."""
+        return lambda: None
 
     def close(self) -> None:
         """Let go of what is held open."""

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import delete, select
 
-from archimport.runtime.errors import ReleaseGone
+from archimport.runtime.errors import ConfigError, ReleaseGone
 from archimport.runtime.store import Entry
 from archimport.sql import manifest, tables
-from archimport.sql.blobs import select as select_contents
+from archimport.sql.blobs import select_one
 from archimport.sql.schema import MAX_BATCH, check_channel
 from archimport.sql.transaction import now, reading, transaction
 from archimport.sql.writer import head_in, move
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from sqlalchemy import Column, Connection
 
     from archimport.sql.address import Address
+
+
+_MOST_DAYS = 36_500
 
 
 class Event(NamedTuple):
@@ -101,7 +104,9 @@ def rollback(address: Address, channel: str, release: int | None = None, message
     check_channel(channel)
     with transaction(address) as connection:
         head = head_in(connection, channel)
-        target = release if release is not None else _before(connection, channel, head.release)
+        if head.serial == 0:
+            raise ConfigError(f"there is no channel {channel!r}", store=address.place, hint="archimport channels")
+        target = release if release is not None else _before(connection, channel)
         there = select(tables.release.c.release_id).where(tables.release.c.release_id == target)
         if target is None or connection.scalar(there) is None:
             raise ReleaseGone(f"channel {channel!r} has no release {target or 'before this one'}", store=address.place)
@@ -112,13 +117,18 @@ def rollback(address: Address, channel: str, release: int | None = None, message
     return Event(*tuple(row)[1:])
 
 
-def _before(connection: Connection, channel: str, release: int | None) -> int | None:
-    """Give the release from which a channel was moved to `release` by a publish."""
+def _before(connection: Connection, channel: str) -> int | None:
+    """Give the release before the current one, as those see it who undo publish after publish."""
     table = tables.audit
-    published = select(table.c.from_release).where(
-        table.c.channel_name == channel, table.c.to_release == release, table.c.action_name == "publish"
-    )
-    return connection.scalar(published.order_by(table.c.serial.desc()).limit(1))
+    rows = select(table.c.action_name, table.c.to_release).where(table.c.channel_name == channel)
+    stack: list[int] = []
+    for action, release in connection.execute(rows.order_by(table.c.serial)):
+        if action == "rollback" and release in stack:
+            while stack[-1] != release:
+                stack.pop()
+        else:
+            stack.append(release)
+    return stack[-2] if len(stack) > 1 else None
 
 
 def collect(address: Address, *, days: float = 30, dry_run: bool = False) -> Collected:
@@ -126,6 +136,8 @@ def collect(address: Address, *, days: float = 30, dry_run: bool = False) -> Col
 
     Processes keep reading the release that they pinned: one that a channel left long ago is still safe from them.
     """
+    if not 0 <= days <= _MOST_DAYS:
+        raise ConfigError(f"not a number of days: {days}")
     with transaction(address) as connection:
         kept = _kept(connection, now() - timedelta(days=days))
         numbers = list(connection.scalars(select(tables.release.c.release_id)))
@@ -156,7 +168,7 @@ def _live(connection: Connection, releases: set[int]) -> set[str]:
     live = {key for _, key, _ in rows}
 
     for entry in entries:
-        content = select_contents(partial(_query, connection), [entry])[entry.digest or b""]
+        content = select_one(partial(_query, connection), entry)
         live |= {(member.digest or b"").hex() for member in manifest.parse(content).files.values()}
     return live
 

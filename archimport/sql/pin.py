@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+
 from archimport.runtime import cache
 from archimport.runtime.digest import DIGEST_SIZE, digest
 from archimport.runtime.errors import ConfigError, FormatError, LimitError, ReleaseGone
 from archimport.runtime.store import Entry
 from archimport.sql import manifest, schema
-from archimport.sql.blobs import select
+from archimport.sql.blobs import select_one
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -62,7 +64,7 @@ class Selector:
         key = entry.digest or b""
         content = cache.get(_MANIFESTS, key.hex(), key)
         if content is None:
-            content = select(query, [entry])[key]
+            content = select_one(query, entry)
             cache.put(_MANIFESTS, key.hex(), content)
         return Pin(key, content, number, serial)
 
@@ -96,10 +98,10 @@ def from_cache(key: bytes) -> Pin | None:
 
 def remember(location: str, pin: Pin) -> None:
     """Keep which release a location led to, for when the database is down."""
-    cache.put(_POINTERS, digest(location.encode()).hex(), pin.manifest)
+    cache.put(_POINTERS, digest(os.fsencode(location)).hex(), pin.manifest)
 
 
 def remembered(location: str) -> Pin | None:
     """Give the release that a location led to the last time."""
-    key = cache.get(_POINTERS, digest(location.encode()).hex())
+    key = cache.get(_POINTERS, digest(os.fsencode(location)).hex())
     return from_cache(key) if key is not None else None

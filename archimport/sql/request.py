@@ -6,6 +6,7 @@ from archimport.runtime.errors import ConfigError
 from archimport.runtime.location import split_scheme
 from archimport.runtime.registry import Request
 from archimport.sql import table_store
+from archimport.sql.address import quoted_file
 from archimport.sql.schema import MAIN
 from archimport.sql.source import address_of
 from archimport.sql.store import OPTIONS, open_database, open_store
@@ -34,7 +35,7 @@ def request(source: object, folder: str = "") -> Request:
         return open_store(address, pinned, **options)
 
     return Request(
-        address.location(channel),
+        f"{address.location(channel)}{'#' if 'release' in address.said else ''}{address.said.get('release', '')}",
         open_it,
         _source(source, address) if isinstance(source, str) else None,
         address.said.get("path", folder),
@@ -47,4 +48,4 @@ def _source(text: str, address: Address) -> str:
     if address.file is None or (split_scheme(text) or ("",))[0] == "sql":
         return text
     query = "&".join(f"{key}={value}" for key, value in address.said.items())
-    return f"{address.file}" if not query else f"sqlite:///{address.file}?{query}"
+    return address.file if not query else f"sqlite:///{quoted_file(address.file)}?{query}"

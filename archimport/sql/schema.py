@@ -59,13 +59,14 @@ def check_identifier(name: str, what: str) -> str:
 
     48 characters: PostgreSQL cuts longer ones at 63 bytes without a word.
     """
-    if not 0 < len(name) <= 48 or name[0].isdigit() or not _NAME_LETTERS.issuperset(name):
-        raise ConfigError(f"not the name of a {what}: {name[:60]!r}", hint="48 letters, digits and _ at most")
+    if not isinstance(name, str) or not 0 < len(name) <= 48 or name[0].isdigit() or not _NAME_LETTERS.issuperset(name):
+        raise ConfigError(f"not the name of a {what}: {str(name)[:60]!r}", hint="48 letters, digits and _ at most")
     return name
 
 
 def check_channel(name: str) -> str:
     """Give `name` back if it can be a channel's; ConfigError if not. All digits would be a release's number."""
-    if not 0 < len(name) <= 48 or name.isdigit() or not (_NAME_LETTERS | set(".-")).issuperset(name) or name[0] in ".-":
-        raise ConfigError(f"not the name of a channel: {name[:60]!r}", hint="48 letters, digits and _.- at most")
+    is_text = isinstance(name, str) and 0 < len(name) <= 48 and not name.isdigit() and name[0] not in ".-"
+    if not is_text or not (_NAME_LETTERS | set(".-")).issuperset(name):
+        raise ConfigError(f"not the name of a channel: {str(name)[:60]!r}", hint="48 letters, digits and _.- at most")
     return name

@@ -5,26 +5,28 @@ from __future__ import annotations
 import os
 import socket
 import time
-from contextlib import contextmanager, suppress
-from threading import Timer
+from contextlib import contextmanager, nullcontext, suppress
+from threading import RLock, Timer
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import sqlalchemy
-from sqlalchemy import event
+from sqlalchemy import URL, event
 from sqlalchemy.exc import DBAPIError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.pool import NullPool
+from sqlalchemy.pool import NullPool, SingletonThreadPool, StaticPool
 
-from archimport.runtime.errors import ArchimportError, ConfigError, StoreUnavailable
+from archimport.runtime.errors import ArchimportError, ConfigError, FormatError, StoreUnavailable
 from archimport.sql.config import password_of
 from archimport.sql.database import CONNECT_LIMIT, STATEMENT_LIMIT, Database, NoTableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
     from threading import Event
 
     from _typeshed import HasFileno
-    from sqlalchemy import URL, Connection, Engine
+    from sqlalchemy import Connection, Engine
 
     from archimport.sql.address import Address
     from archimport.sql.database import Query, Rows
@@ -47,7 +49,7 @@ def create_engine(address: Address, *, reading: bool) -> Engine:
     ConfigError for a URL that SQLAlchemy or the driver does not take, a missing driver, an asynchronous one, and a
     remote server without verified TLS.
     """
-    url = sqlalchemy.make_url(address.url)
+    url = sqlalchemy.make_url(address.url or URL.create("sqlite", database=address.file))
     options: dict[str, Any] = {"poolclass": NullPool, "hide_parameters": True}
     if reading:
         options["pool_reset_on_return"] = None
@@ -165,7 +167,7 @@ class ServerDatabase(Database):
         super().__init__(address.place)
 
     def _begin_process(self) -> None:
-        if not self._is_fresh and not self.local:
+        if not self._is_fresh and not isinstance(self._engine.pool, StaticPool | SingletonThreadPool):
             # A pool of the parent's would hand out its connections: take one like it, and leave the parent's alone.
             self._engine = sqlalchemy.Engine(self._engine.pool.recreate(), self._engine.dialect, self._engine.url)
         self._is_fresh = False
@@ -173,7 +175,7 @@ class ServerDatabase(Database):
 
     @contextmanager
     def _session(self) -> Iterator[Query]:
-        with translated(self.name), self._engine.connect() as connection:
+        with translated(self.name), connected(self._engine) as connection:
             yield lambda statement, parameters: self._rows(connection, statement, parameters)
 
     def quote(self, name: str) -> str:
@@ -185,10 +187,10 @@ class ServerDatabase(Database):
         if self._engine.dialect.name != "postgresql" or self._engine.dialect.driver != "psycopg":
             super().wait(seconds, stopped)
             return
-        with translated(self.name), self._engine.connect() as connection:
-            listening = connection.execution_options(isolation_level="AUTOCOMMIT")
-            listening.exec_driver_sql(f"LISTEN {NOTIFICATION}")
-            driver: Any = listening.connection.driver_connection
+        with translated(self.name), connected(self._engine) as connection:
+            connection.exec_driver_sql(f"LISTEN {NOTIFICATION}")
+            connection.commit()
+            driver: Any = connection.connection.driver_connection
             deadline = time.monotonic() + seconds
             while not stopped.is_set() and time.monotonic() < deadline:
                 if list(driver.notifies(timeout=min(_SLICE, seconds), stop_after=1)):
@@ -249,8 +251,30 @@ def translated(name: str) -> Iterator[None]:
         raise error from None
     except SQLAlchemyError as exc:
         raise StoreUnavailable(f"cannot use the database: {_first_line(exc)}", store=name) from None
-    except TypeError as exc:  # of a driver, about an argument that the URL gave it
-        raise ConfigError(f"the driver refuses the URL: {_first_line(exc)}", store=name) from None
+    except (ValueError, TypeError, OverflowError) as exc:  # what a column of another type makes of a value
+        raise FormatError(f"the tables hold what they should not: {_first_line(exc)}", store=name) from None
+
+
+@contextmanager
+def connected(engine: Engine) -> Iterator[Connection]:
+    """Connect, and nobody else meanwhile where all connections are the same one (SQLite in memory).
+
+    ConfigError for what the driver does not take.
+    """
+    with _alone(engine):
+        try:
+            connection = engine.connect()
+        except TypeError as exc:
+            raise ConfigError(f"the driver refuses the URL: {_first_line(exc)}") from None
+        with connection:
+            yield connection
+
+
+_shared: WeakKeyDictionary[Engine, RLock] = WeakKeyDictionary()
+
+
+def _alone(engine: Engine) -> AbstractContextManager[object]:
+    return _shared.setdefault(engine, RLock()) if isinstance(engine.pool, StaticPool) else nullcontext()
 
 
 def _translated(exc: DBAPIError, name: str) -> ArchimportError:

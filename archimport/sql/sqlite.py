@@ -13,7 +13,7 @@ from archimport.sql.schema import PREFIX
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from archimport.sql.database import Query, Rows
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 _PRAGMAS = ("query_only=ON", "trusted_schema=OFF", "cell_size_check=ON", "mmap_size=0")
 #: Views, triggers and generated columns compute; ours are tables, which do not.
 _COMPUTED = f"""
-SELECT name FROM sqlite_schema WHERE lower(name) LIKE '{PREFIX.replace("_", "!_")}%' ESCAPE '!'
-AND NOT (type = 'index' OR type = 'table' AND rootpage > 0 AND instr(upper(sql), 'GENERATED') = 0
-AND instr(upper(sql), ' AS ') = 0 AND instr(upper(sql), ' AS(') = 0)
+SELECT s.name FROM sqlite_schema s WHERE lower(s.name) LIKE '{PREFIX.replace("_", "!_")}%' ESCAPE '!'
+AND s.type <> 'index' AND (s.type <> 'table' OR s.rootpage = 0
+OR EXISTS (SELECT 1 FROM pragma_table_xinfo(s.name) c WHERE c.hidden <> 0))
 """
 _STEPS_BETWEEN_LOOKS = 100_000
 _BUSY = frozenset((sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_INTERRUPT))
@@ -44,27 +44,43 @@ class SqliteDatabase(Database):
         self._uri = uri
         self._path = path
         self._connection: sqlite3.Connection | None = None
-        self._deadline = 0.0
+        self._previous: sqlite3.Connection | None = None
+        self._opened: tuple[int, int] | None = None
+        self._deadline = [0.0]  # what SQLite calls must not hold this object
         super().__init__(name)
 
     def _begin_process(self) -> None:
-        if self._connection is not None:
-            _inherited.append(self._connection)
-            self._connection = None
+        _inherited.extend(filter(None, (self._connection, self._previous)))
+        self._connection = self._previous = None
         super()._begin_process()
 
     def reopen(self) -> None:
         """Look at the file anew with the next read, if another one has taken its place."""
+        self._check_process()
         with self._lock:
             if self._path is not None and self._connection is not None and self._identity() != self._opened:
-                self._connection.close()
-                self._connection = None
+                if self._previous is not None:
+                    self._previous.close()
+                self._previous, self._connection = self._connection, None
+
+    def hold(self) -> Callable[[], None]:
+        """Give a function that goes back to the file that is open now, which stays readable after it is replaced."""
+        opened = self._connection, self._opened
+
+        def go_back() -> None:
+            with self._lock:
+                if opened[0] is not None and opened[0] is self._previous:
+                    self._previous, self._connection = self._connection, opened[0]
+                    self._opened = opened[1]
+
+        return go_back
 
     def close(self) -> None:
         """Close the connection."""
-        if self._connection is not None and self._process == os.getpid():
-            self._connection.close()
-            self._connection = None
+        if self._process == os.getpid():
+            for connection in filter(None, (self._connection, self._previous)):
+                connection.close()
+            self._connection = self._previous = None
 
     def __del__(self) -> None:
         """Close with the last loader that refers to the store."""
@@ -74,7 +90,7 @@ class SqliteDatabase(Database):
     @contextmanager
     def _session(self) -> Iterator[Query]:
         try:
-            self._deadline = time.monotonic() + STATEMENT_LIMIT
+            self._deadline[0] = time.monotonic() + STATEMENT_LIMIT
             connection = self._connection or self._connect()
             yield lambda statement, parameters: self._rows(connection, statement, parameters)
         except sqlite3.Error as exc:
@@ -83,12 +99,14 @@ class SqliteDatabase(Database):
             raise FormatError(f"the database is damaged: {exc}", store=self.name) from None
 
     def _rows(self, connection: sqlite3.Connection, statement: str, parameters: dict[str, object]) -> Rows:
-        self._deadline = time.monotonic() + STATEMENT_LIMIT
+        self._deadline[0] = time.monotonic() + STATEMENT_LIMIT
         self.statements += 1
         return connection.execute(statement.replace("{schema}", "main."), parameters).fetchall()
 
     def _connect(self) -> sqlite3.Connection:
         self._opened = self._identity()
+        if self._path is not None and os.path.exists(self._path) and not os.path.isfile(self._path):
+            raise FormatError("not a regular file", store=self.name)  # a FIFO would block
         try:
             connection = self._prepared(self._uri)
         except sqlite3.OperationalError as exc:
@@ -103,7 +121,8 @@ class SqliteDatabase(Database):
             uri, uri=True, timeout=CONNECT_LIMIT, isolation_level=None, check_same_thread=False, cached_statements=8
         )
         try:
-            connection.set_progress_handler(lambda: time.monotonic() > self._deadline, _STEPS_BETWEEN_LOOKS)
+            deadline = self._deadline
+            connection.set_progress_handler(lambda: time.monotonic() > deadline[0], _STEPS_BETWEEN_LOOKS)
             for pragma in _PRAGMAS:
                 connection.execute(f"PRAGMA {pragma}")
             self._refuse_computed(connection)
@@ -137,12 +156,30 @@ class SqliteDatabase(Database):
             )
         return True
 
+    def _recover(self) -> bool:
+        """Let SQLite undo what a killed writer began, which it cannot on a read-only connection; whether that went."""
+        if self._path is None or not os.access(self._path, os.W_OK):
+            return False
+        try:
+            connection = sqlite3.connect(self._uri.replace("?mode=ro", "?mode=rw"), uri=True, timeout=CONNECT_LIMIT)
+            try:
+                connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+            finally:
+                connection.close()
+        except sqlite3.Error:
+            return False
+        return True
+
     def _translated(self, exc: sqlite3.Error) -> ArchimportError:
         code = getattr(exc, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+        if code == sqlite3.SQLITE_READONLY and self._recover():
+            error = StoreUnavailable("a writer was killed; what it left is undone", store=self.name)
+            error.retryable = True
+            return error
         if code in _DAMAGED:
             if "no such " in str(exc):
                 return NoTableError(f"{exc}", store=self.name, hint="archimport publish makes our tables")
             return FormatError(f"the database is damaged: {exc}", store=self.name)
         error = StoreUnavailable(f"cannot read the database: {exc}", store=self.name)
-        error.retryable = code in _BUSY and self._deadline > time.monotonic()
+        error.retryable = code in _BUSY and self._deadline[0] > time.monotonic()
         return error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import os
 import sys
 
 from archimport.runtime import cache
@@ -16,7 +17,7 @@ class Startup:
     """A record of members by path, kept in the user's cache when the process ends in peace or the store closes."""
 
     def __init__(self, location: str) -> None:
-        self._key = digest(f"{sys.implementation.cache_tag} {sys.argv[:1]} {location}".encode()).hex()
+        self._key = digest(os.fsencode(f"{sys.implementation.cache_tag} {sys.argv[:1]} {location}")).hex()
         self._paths: dict[str, None] = {}
         self._known: tuple[str, ...] | None = None
         atexit.register(self.save)  # holds this record, not the store

@@ -156,23 +156,34 @@ class SqlStore(Store):
 
     def refresh(self) -> Changes:
         """Move to the channel's newest release, and give what changed; a release mounted by its name stays."""
+        go_back = self._database.hold()
         self._database.reopen()
-        before, self._pin = self._pin, self._find(self._selector)
+        before = self._pin
+        try:
+            self._pin = self._find(self._selector)
+        except ArchimportError:
+            go_back()
+            raise
         return Changes(_digests(before), _digests(self._pin))
 
     def hold(self) -> Callable[[], None]:
         """Give a function that pins again the release that is pinned now."""
-        pin = self._pin
+        pin, reopen = self._pin, self._database.hold()
 
         def go_back() -> None:
+            reopen()
             self._pin = pin
 
         return go_back
 
     def newest(self) -> object:
         """Say which release the channel points to, if it is not the pinned one."""
+        go_back = self._database.hold()
         self._database.reopen()
-        found = self._database.read(self._selector.manifest)
+        try:
+            found = self._database.read(self._selector.manifest)
+        finally:
+            go_back()
         return None if found == self._pin.manifest else found
 
     def wait(self, seconds: float, stopped: Event) -> None:
@@ -196,11 +207,13 @@ class SqlStore(Store):
         """Read the release's contents from the database, past the user's cache."""
         files = list(self._pin.index.files.values())
         for start in range(0, len(files), schema.MAX_BATCH):
-            try:
-                self._blobs.fetch(files[start : start + schema.MAX_BATCH])
-            except ArchimportError as exc:
-                exc.store = self.location
-                raise
+            batch = files[start : start + schema.MAX_BATCH]
+            found = self._blobs.fetch(batch)
+            for entry in batch:
+                content = found[entry.digest or b""]
+                if isinstance(content, ArchimportError):
+                    content.store, content.member = self.location, entry.path
+                    raise content
         yield f"release {self._pin.number}: {len(files)} files"
 
     def close(self) -> None:

@@ -8,16 +8,16 @@ import os
 import socket
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import func, insert, inspect, select, text, update
+from sqlalchemy import func, insert, inspect, select, update
 from sqlalchemy.exc import DBAPIError
 
 from archimport.runtime.errors import ConfigError, FormatError
 from archimport.runtime.file import unavailable
 from archimport.sql import tables
 from archimport.sql.schema import APPLICATION_ID, VERSION
-from archimport.sql.server import create_engine, default_schema, translated
+from archimport.sql.server import connected, create_engine, default_schema, translated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,15 +36,24 @@ def transaction(address: Address, *, create: bool = False) -> Iterator[Connectio
     """
     engine = engine_of(address, create=create)
     with translated(address.place):
-        if create and not has_tables(engine, address):
+        if create:
             create_tables(engine, address)
         with connect(engine, address) as connection, connection.begin():
-            # The first statement: whoever locks the row reads what the one before has committed.
-            locked = connection.execute(update(tables.version).values(version=tables.version.c.version))
-            found = connection.scalar(select(tables.version.c.version))
-            if locked.rowcount != 1 or found != VERSION:
+            found = lock(connection)
+            if found != VERSION:
                 raise FormatError(f"the tables have version {found}, not {VERSION}", store=address.place)
             yield connection
+
+
+def lock(connection: Connection) -> int:
+    """Wait for other writers, and give the version of the tables; FormatError if they say none.
+
+    The first statement of a transaction: whoever has locked the row reads what the one before has committed.
+    """
+    locked = connection.execute(update(tables.version).values(version=tables.version.c.version))
+    if locked.rowcount != 1:
+        raise FormatError("the tables do not say their version", hint="archimport upgrade")
+    return connection.scalar(select(tables.version.c.version)) or 0
 
 
 @contextmanager
@@ -69,34 +78,52 @@ def is_there(address: Address) -> bool:
     return address.file is None or os.path.exists(address.file)
 
 
-def connect(engine: Engine, address: Address) -> Connection:
-    """Give a connection on which our tables are those of the address's schema."""
+@contextmanager
+def connect(engine: Engine, address: Address) -> Iterator[Connection]:
+    """Give a connection on which our tables are those of the address's schema; ConfigError if it cannot begin."""
     schema = address.schema or default_schema(engine)
-    connection = engine.connect()
-    if connection.get_isolation_level() == "AUTOCOMMIT":
-        connection.close()
-        raise ConfigError("an engine in AUTOCOMMIT mode has no transactions", hint="hand over another engine")
-    connection.rollback()
-    return connection.execution_options(schema_translate_map={None: schema}) if schema else connection
+    with connected(engine) as connection:
+        if _commits_by_itself(connection.connection.driver_connection):
+            raise ConfigError("an engine in AUTOCOMMIT mode has no transactions", hint="hand over another engine")
+        yield connection.execution_options(schema_translate_map={None: schema}) if schema else connection
+
+
+def _commits_by_itself(driver: Any) -> bool:
+    """Ask the driver's connection, which knows whatever set it: sqlite3, then psycopg and others, then PyMySQL."""
+    told = getattr(driver, "get_autocommit", None)
+    silent = getattr(driver, "isolation_level", "") is None and hasattr(driver, "total_changes")
+    return silent or getattr(driver, "autocommit", False) is True or (told is not None and told() is True)
 
 
 def has_tables(engine: Engine, address: Address) -> bool:
-    """Whether our tables are there."""
-    return inspect(engine).has_table(tables.version.name, schema=address.schema or default_schema(engine))
+    """Whether our tables are there, all of them: the row with their version is written last."""
+    if not inspect(engine).has_table(tables.version.name, schema=address.schema or default_schema(engine)):
+        return False
+    with connect(engine, address) as connection:
+        return bool(connection.scalar(select(func.count()).select_from(tables.version)))
 
 
 def create_tables(engine: Engine, address: Address) -> None:
-    """Make the tables, unless somebody else does so at this moment."""
-    try:
-        with connect(engine, address) as connection, connection.begin():
-            if engine.dialect.name == "sqlite" and not inspect(connection).get_table_names():
-                connection.execute(text(f"PRAGMA application_id = {APPLICATION_ID}"))
-            tables.metadata.create_all(connection)
-            if connection.scalar(select(func.count()).select_from(tables.version)) == 0:
-                connection.execute(insert(tables.version).values(version=VERSION))
-    except DBAPIError:
-        if not has_tables(engine, address):
-            raise
+    """Make the tables that are not there; somebody else may do so at this moment."""
+    for last in (False, False, True):
+        if has_tables(engine, address):
+            return
+        try:
+            _create(engine, address)
+        except DBAPIError:
+            if last and not has_tables(engine, address):
+                raise
+
+
+def _create(engine: Engine, address: Address) -> None:
+    with connect(engine, address) as connection, connection.begin():
+        if engine.dialect.name == "sqlite":
+            connection.exec_driver_sql("BEGIN IMMEDIATE")  # sqlite3 begins by itself only before changes of rows
+            if not inspect(connection).get_table_names():
+                connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
+        tables.metadata.create_all(connection)
+        if connection.scalar(select(func.count()).select_from(tables.version)) == 0:
+            connection.execute(insert(tables.version).values(version=VERSION))
 
 
 def now() -> datetime:

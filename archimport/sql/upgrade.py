@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select, update
+from sqlalchemy import update
 
 from archimport.runtime.errors import FormatError
 from archimport.sql import tables
 from archimport.sql.schema import VERSION
 from archimport.sql.server import translated
-from archimport.sql.transaction import connect, create_tables, engine_of, has_tables
+from archimport.sql.transaction import connect, create_tables, engine_of, has_tables, lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,11 +34,11 @@ def upgrade(address: Address) -> tuple[int | None, int]:
             create_tables(engine, address)
             return None, VERSION
         with connect(engine, address) as connection, connection.begin():
-            connection.execute(update(tables.version).values(version=tables.version.c.version))
-            found = connection.scalar(select(tables.version.c.version)) or 0
-            if found > VERSION:
+            found = lock(connection)
+            steps = [STEPS.get(version) for version in range(found, VERSION)]
+            if found > VERSION or None in steps:
                 raise FormatError(f"the tables have version {found}", store=address.place, hint="upgrade archimport")
-            for version in range(found, VERSION):
-                STEPS[version](connection)
+            for step in filter(None, steps):
+                step(connection)
             connection.execute(update(tables.version).values(version=VERSION))
     return found, VERSION

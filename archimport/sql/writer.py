@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy import func, insert, select, update
 
-from archimport.runtime.errors import ConflictError
+from archimport.runtime.errors import ConfigError, ConflictError
 from archimport.sql import manifest, tables
 from archimport.sql.blobs import split
 from archimport.sql.schema import MAX_BATCH, check_channel
@@ -136,6 +136,8 @@ def _publish(
 
 def move(connection: Connection, channel: str, head: Head, release: int, action: str, message: str) -> int:
     """Let a channel point to a release, if it still is where it was, and note that in the audit trail."""
+    if not message.isprintable():
+        raise ConfigError("a message is one line of text")
     serial = head.serial + 1
     table = tables.channel
     if head.serial == 0:
