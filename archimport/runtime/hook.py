@@ -66,6 +66,7 @@ def path_hook(entry: str) -> StoreFinder:
     """
     found = (registry.locate(entry) or _open(entry)) if entry else None
     if found is None:
+        registry.raise_failure(entry)
         raise ImportError("not a path entry of a store", path=entry)
     store, folder = found
     there = store.lookup(folder)

@@ -10,6 +10,9 @@ import os
 
 from archimport.runtime.names import normalise
 
+#: Below this folder, which does not exist, lie the modules that come from no file.
+VIRTUAL = os.path.join(os.path.abspath(os.sep), "archimport")
+
 
 def split_scheme(entry: str) -> tuple[str, str] | None:
     """Split `scheme:rest`; None if there is no scheme. One letter is a Windows drive.

@@ -68,19 +68,23 @@ class PathEntry(str):
 def reopen(path: str, source: str, options: dict[str, object], pinned: dict[str, object]) -> str:
     """Open in a child process what its parent had mounted, with the content it had then, and give the path entry.
 
-    What cannot be opened there is left to the child's imports: an error now would end it before its program begins.
+    What cannot be opened is an error of the child's imports: one now would end it before its program begins.
     """
     install_hook()
     if os.path.isfile(_HOME) and source != _HOME:  # what opens the source may be in the bundle that carries this
         _open_quietly(_HOME, {}, {})
-    return PathEntry(path, source, options, _open_quietly(source, options, pinned))
+    return PathEntry(path, source, options, _open_quietly(source, options, pinned, path))
 
 
-def _open_quietly(source: str, options: dict[str, object], pinned: dict[str, object]) -> Store | None:
+def _open_quietly(
+    source: str, options: dict[str, object], pinned: dict[str, object], path: str | None = None
+) -> Store | None:
     try:
         with Alone():
             store = registry.open(open_for_mount(registry, source), options, pinned)
-    except ArchimportError:
+    except ArchimportError as exc:
+        if path is not None:
+            registry.note_failure(path, exc)
         return None
     forget_finders(store.location)
     return store

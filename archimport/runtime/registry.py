@@ -12,9 +12,9 @@ import sys
 from _thread import allocate_lock
 from _weakref import ref
 
-from archimport.runtime.errors import ArchimportError, ConfigError, FormatError
+from archimport.runtime.errors import ArchimportError, ConfigError, FormatError, StoreUnavailable
 from archimport.runtime.file import unavailable
-from archimport.runtime.location import split_file, split_scheme
+from archimport.runtime.location import VIRTUAL, split_file, split_scheme
 from archimport.runtime.magic import BUNDLE_MAGIC, BUNDLE_MAGIC_OFFSET
 
 TYPE_CHECKING = False
@@ -181,6 +181,17 @@ class Registry:
         self._failed.pop(key, None)
         return winner or store
 
+    def note_failure(self, entry: str, failure: ArchimportError) -> None:
+        """Let imports through a path entry say why its store could not be opened."""
+        self._failed[entry] = failure
+
+    def raise_failure(self, entry: str) -> None:
+        """Raise what kept a path entry's store from being opened; StoreUnavailable if only another process has it."""
+        if entry in self._failed:
+            raise self._failed[entry].with_traceback(None)
+        if entry.startswith(f"{VIRTUAL}{os.sep}") and not os.path.lexists(VIRTUAL):
+            raise StoreUnavailable("the store is not open in this process", store=entry, hint="mount it here too")
+
     def _known(self, key: str, options: dict[str, object] | None) -> Store | None:
         store, used = self._by_key.get(key, (None, {}))
         if store is not None and options not in (None, used):
@@ -263,6 +274,8 @@ def open_for_mount(registry: Registry, source: object) -> Request:
 
         refuse_secrets(text)
         raise ConfigError(f"unknown scheme {split[0]!r}", hint="register_scheme adds one")
+    if "://" in text and not os.path.lexists(text):
+        raise ConfigError("not a URL of a store", hint="a scheme has lower-case letters, digits, + - and .")
     if os.path.isdir(text):
         raise ConfigError(f"{text!r} is a folder", hint="put it on sys.path as it is")
     if split_file(text) is None:

@@ -9,6 +9,7 @@ import os
 from _weakref import ref
 
 from archimport.runtime.errors import ConfigError
+from archimport.runtime.location import VIRTUAL
 from archimport.runtime.secrets import refuse_secrets
 from archimport.sql.schema import MAIN, check_channel, check_identifier
 
@@ -16,8 +17,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sqlalchemy import URL, Engine
 
-#: Where modules lie that come from no file: below a folder that does not exist.
-VIRTUAL = os.path.join(os.path.abspath(os.sep), "archimport")
 _OUR_KEYS = frozenset(("channel", "release", "schema", "path"))
 
 
@@ -62,6 +61,8 @@ class Address:
 def of_url(text: str) -> Address:
     """Give the address that a URL names; ConfigError, without repeating any of it, if it is none."""
     refuse_secrets(text)
+    if "\0" in text or "%00" in text:
+        raise ConfigError("a URL cannot hold a NUL character")
     bare, said, others = split_query(text)
     scheme, _, rest = bare.partition(":")
     if scheme.partition("+")[0] == "sqlite":
@@ -123,7 +124,8 @@ def of_server(url: str | URL, said: dict[str, str]) -> Address:
 
     try:
         made = make_url(url)
-        parts = (made.get_backend_name(), made.host or _query_host(made), str(made.port or ""), made.database or "")
+        query = "&".join(f"{key}={made.query[key]}" for key in sorted(made.query))
+        parts = (made.get_backend_name(), made.host or "localhost", str(made.port or ""), made.database or "", query)
     except (ArgumentError, ValueError):
         raise ConfigError("not a database URL", hint="write dialect+driver://user@host:port/database") from None
     place = os.path.join(VIRTUAL, *(_as_name(part) for part in parts if part))
@@ -134,15 +136,15 @@ def of_engine(engine: object) -> Address:
     """Give the address of the database that an engine leads to; ConfigError for an object that is none."""
     from sqlalchemy import Engine
 
-    if not isinstance(engine, Engine):
-        is_async = hasattr(engine, "sync_engine")
+    is_async = hasattr(engine, "sync_engine") or getattr(getattr(engine, "dialect", None), "is_async", False)
+    if not isinstance(engine, Engine) or is_async:
         hint = "imports cannot await: make a synchronous engine" if is_async else "give a path, a URL or a Store"
         raise ConfigError(f"cannot mount an object of {type(engine)}", hint=hint)
     address = of_server(engine.url.set(password=None), {})
     name = engine.url.database or ""
     if engine.url.get_backend_name() == "sqlite":
         is_file = name not in ("", ":memory:") and not name.startswith("file:")
-        address.place = os.path.realpath(name) if is_file else f"{address.place}-{_number_of(engine)}"
+        address.place = os.path.realpath(name) if is_file else f"{address.place}-{number_of(engine)}"
     address.engine = engine
     return address
 
@@ -150,16 +152,11 @@ def of_engine(engine: object) -> Address:
 _numbers: dict[int, ref[Engine]] = {}
 
 
-def _number_of(engine: Engine) -> int:
+def number_of(engine: Engine) -> int:
     """Give a number that this engine has, and no other one while it lives: each has a memory of its own."""
     number = next((number for number, known in _numbers.items() if known() is engine), len(_numbers))
     _numbers[number] = ref(engine)
     return number
-
-
-def _query_host(url: URL) -> str:
-    host = url.query.get("host", "localhost")
-    return host if isinstance(host, str) else "+".join(host)
 
 
 def _as_name(text: str) -> str:

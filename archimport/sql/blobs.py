@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _FIRST_BATCH = 1 << 20
 _GROWTH = 4
+#: What a slow network brings within the time limit of a statement.
+_LARGEST_BATCH = 16 << 20
 #: What is not larger stays when it was read: small files are often alike.
 _SMALL = 4096
 #: How a content is stored.
@@ -70,7 +72,7 @@ class Blobs:
     def _choose(self, entry: Entry, likely: Iterable[Entry]) -> list[Entry]:
         chosen = {entry.digest: entry}
         room = self._batch - entry.size
-        self._batch *= _GROWTH
+        self._batch = min(self._batch * _GROWTH, _LARGEST_BATCH)
         for other in likely:
             key = other.digest
             if key is None or key in chosen or key in self._ready or other.size > room:

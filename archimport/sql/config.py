@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 from archimport.runtime.cache import is_privileged
 from archimport.runtime.errors import ConfigError
-from archimport.sql.address import VIRTUAL, Address, of_url
+from archimport.runtime.location import VIRTUAL
+from archimport.sql.address import Address, of_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,6 +48,7 @@ def configure(name: str, url: str, *, password: Callable[[], str] | None = None,
 def of_alias(rest: str) -> Address:
     """Give the address behind `sql:REST`; ConfigError if the host's configuration has no such name."""
     name, _, query = rest.partition("?")
+    _check_name(name)
     settings = _configured.get(name) or _from_files(name)
     url = str(settings["url"])
     address = of_url(f"{url}{'&' if '?' in url else '?'}{query}" if query else url)
@@ -97,9 +99,14 @@ def _files() -> list[str]:
     return [system] if is_privileged() else [os.path.join(base, "archimport", "config.toml"), system]
 
 
-def _check(name: str, table: dict[str, object]) -> None:
+def _check_name(name: str) -> None:
+    """Raise ConfigError, which does not repeat what may be a URL with a password."""
     if not name.replace("-", "_").isidentifier() or not name.isascii():
-        raise ConfigError(f"not a name for a database: {name[:60]!r}")
+        raise ConfigError("not a name for a database", hint="letters, digits, - and _")
+
+
+def _check(name: str, table: dict[str, object]) -> None:
+    _check_name(name)
     if "url" not in table:
         raise ConfigError(f"the configuration of {name!r} has no url")
     for key, value in table.items():

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 #: In seconds: to connect, for a statement, and for all tries together.
 CONNECT_LIMIT, STATEMENT_LIMIT, TOTAL_LIMIT = 5, 10, 30
+#: In seconds: for a publisher's whole transaction.
+WRITING_LIMIT = 600
 _TRIES = 3
 _FIRST_PAUSE = 0.1
 
@@ -59,26 +61,28 @@ class Database:
         pause = _FIRST_PAUSE
         for last in (False,) * (_TRIES - 1) + (True,):
             try:
-                return self._try(work)
+                return self._try(work, deadline)
             except StoreUnavailable as exc:
                 pause *= 1 + os.urandom(1)[0] / 255  # processes that failed together must not come back together
-                if last or not exc.retryable or time.monotonic() + pause > deadline:
+                if last or not exc.retryable or time.monotonic() + pause + CONNECT_LIMIT + STATEMENT_LIMIT > deadline:
                     raise
                 time.sleep(pause)
                 pause *= 2
         raise AssertionError
 
-    def _try(self, work: Callable[[Query], Result]) -> Result:
+    def _try(self, work: Callable[[Query], Result], deadline: float) -> Result:
         self._check_process()
         if self.is_read_by_this_thread():
             raise StoreUnavailable("the driver imports from the database that it reads", store=self.name)
-        with self._lock:
-            self._reader = get_ident()
-            try:
-                with self._session() as query:
-                    return work(query)
-            finally:
-                self._reader = None
+        if not self._lock.acquire(timeout=max(0.0, deadline - time.monotonic())):
+            raise StoreUnavailable("other threads wait for the database", store=self.name)
+        self._reader = get_ident()
+        try:
+            with self._session() as query:
+                return work(query)
+        finally:
+            self._reader = None
+            self._lock.release()
 
     def _check_process(self) -> None:
         if self._process != os.getpid():

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from archimport.runtime.errors import ConfigError
 from archimport.sql import tables
+from archimport.sql.engine import create_engine, default_schema
 from archimport.sql.schema import check_identifier
-from archimport.sql.server import create_engine, default_schema
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

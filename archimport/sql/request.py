@@ -6,7 +6,7 @@ from archimport.runtime.errors import ConfigError
 from archimport.runtime.location import split_scheme
 from archimport.runtime.registry import Request
 from archimport.sql import table_store
-from archimport.sql.address import quoted_file
+from archimport.sql.address import number_of, quoted_file
 from archimport.sql.schema import MAIN
 from archimport.sql.source import address_of
 from archimport.sql.store import OPTIONS, open_database, open_store
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 def request(source: object, folder: str = "") -> Request:
     """Give how to open a database; `folder` is one inside it. ConfigError for a URL that cannot be right."""
     address = address_of(source)
-    channel = address.said.get("channel", MAIN)
+    channel = address.said.get("channel") or str(address.settings.get("channel", MAIN))
+    said = f"#{address.said['release']}" if "release" in address.said else ""
+    own = f"#{number_of(address.engine)}" if address.engine is not None else ""
 
     def open_it(*, schema: str | None = None, pinned: str | None = None, **options: object) -> Store:
         if schema is not None:
@@ -35,7 +37,7 @@ def request(source: object, folder: str = "") -> Request:
         return open_store(address, pinned, **options)
 
     return Request(
-        f"{address.location(channel)}{'#' if 'release' in address.said else ''}{address.said.get('release', '')}",
+        address.location(channel) + said + own,
         open_it,
         _source(source, address) if isinstance(source, str) else None,
         address.said.get("path", folder),

@@ -68,5 +68,5 @@ def check_channel(name: str) -> str:
     """Give `name` back if it can be a channel's; ConfigError if not. All digits would be a release's number."""
     is_text = isinstance(name, str) and 0 < len(name) <= 48 and not name.isdigit() and name[0] not in ".-"
     if not is_text or not (_NAME_LETTERS | set(".-")).issuperset(name):
-        raise ConfigError(f"not the name of a channel: {str(name)[:60]!r}", hint="48 letters, digits and _.- at most")
+        raise ConfigError("not the name of a channel", hint="48 letters, digits and _.- at most, not only digits")
     return name

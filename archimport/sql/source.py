@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from archimport.runtime.errors import ConfigError
 from archimport.runtime.location import split_scheme
 from archimport.sql.address import Address, of_engine, of_file, of_url
 
@@ -18,4 +19,6 @@ def address_of(source: object) -> Address:
         from archimport.sql.config import of_alias  # deferred: only for aliases
 
         return of_alias(rest)
+    if not scheme and "://" in text:
+        raise ConfigError("not a URL of a database", hint="write dialect+driver://user@host:port/database")
     return of_url(text) if scheme else of_file(text)

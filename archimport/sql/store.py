@@ -90,14 +90,14 @@ class SqlStore(Store):
         try:
             pin = self._database.read(selector.read)
         except StoreUnavailable:
-            stale = pins.remembered(self.location) if self._stale_ok else None
+            stale = pins.remembered(self.location) if self._stale_ok and selector.release is None else None
             if stale is None:
                 raise
             return stale
         except ArchimportError as exc:
             exc.store = self.location
             raise
-        if self._stale_ok:
+        if self._stale_ok and selector.release is None:
             pins.remember(self.location, pin)
         return pin
 

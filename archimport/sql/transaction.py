@@ -16,8 +16,9 @@ from sqlalchemy.exc import DBAPIError
 from archimport.runtime.errors import ConfigError, FormatError
 from archimport.runtime.file import unavailable
 from archimport.sql import tables
+from archimport.sql.engine import connected, create_engine, default_schema
 from archimport.sql.schema import APPLICATION_ID, VERSION
-from archimport.sql.server import connected, create_engine, default_schema, translated
+from archimport.sql.translate import translated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +39,7 @@ def transaction(address: Address, *, create: bool = False) -> Iterator[Connectio
     with translated(address.place):
         if create:
             create_tables(engine, address)
-        with connect(engine, address) as connection, connection.begin():
+        with begun(engine, address) as connection:
             found = lock(connection)
             if found != VERSION:
                 raise FormatError(f"the tables have version {found}, not {VERSION}", store=address.place)
@@ -48,7 +49,7 @@ def transaction(address: Address, *, create: bool = False) -> Iterator[Connectio
 def lock(connection: Connection) -> int:
     """Wait for other writers, and give the version of the tables; FormatError if they say none.
 
-    The first statement of a transaction: whoever has locked the row reads what the one before has committed.
+    Before anything is read: whoever has locked the row reads what the one before has committed.
     """
     locked = connection.execute(update(tables.version).values(version=tables.version.c.version))
     if locked.rowcount != 1:
@@ -59,7 +60,7 @@ def lock(connection: Connection) -> int:
 @contextmanager
 def reading(address: Address) -> Iterator[Connection]:
     """Give a connection for reading with SQLAlchemy; errors as those of `transaction`."""
-    with translated(address.place), connect(engine_of(address), address) as connection:
+    with translated(address.place), begun(engine_of(address), address) as connection:
         yield connection
 
 
@@ -79,13 +80,20 @@ def is_there(address: Address) -> bool:
 
 
 @contextmanager
-def connect(engine: Engine, address: Address) -> Iterator[Connection]:
-    """Give a connection on which our tables are those of the address's schema; ConfigError if it cannot begin."""
+def begun(engine: Engine, address: Address) -> Iterator[Connection]:
+    """Begin a transaction in which our tables are those of the address's schema; ConfigError for an engine without.
+
+    Nothing is found by a search path in it: what it finds in PostgreSQL may be anybody's (CVE-2018-1058).
+    """
     schema = address.schema or default_schema(engine)
-    with connected(engine) as connection:
-        if _commits_by_itself(connection.connection.driver_connection):
+    with connected(engine) as plain:
+        if _commits_by_itself(plain.connection.driver_connection):
             raise ConfigError("an engine in AUTOCOMMIT mode has no transactions", hint="hand over another engine")
-        yield connection.execution_options(schema_translate_map={None: schema}) if schema else connection
+        connection = plain.execution_options(schema_translate_map={None: schema}) if schema else plain
+        with connection.begin():
+            if engine.dialect.name == "postgresql":
+                connection.exec_driver_sql("SET LOCAL search_path = ''")
+            yield connection
 
 
 def _commits_by_itself(driver: Any) -> bool:
@@ -97,9 +105,10 @@ def _commits_by_itself(driver: Any) -> bool:
 
 def has_tables(engine: Engine, address: Address) -> bool:
     """Whether our tables are there, all of them: the row with their version is written last."""
-    if not inspect(engine).has_table(tables.version.name, schema=address.schema or default_schema(engine)):
-        return False
-    with connect(engine, address) as connection:
+    with begun(engine, address) as connection:
+        schema = address.schema or default_schema(engine)
+        if not inspect(connection).has_table(tables.version.name, schema=schema):
+            return False
         return bool(connection.scalar(select(func.count()).select_from(tables.version)))
 
 
@@ -116,7 +125,7 @@ def create_tables(engine: Engine, address: Address) -> None:
 
 
 def _create(engine: Engine, address: Address) -> None:
-    with connect(engine, address) as connection, connection.begin():
+    with begun(engine, address) as connection:
         if engine.dialect.name == "sqlite":
             connection.exec_driver_sql("BEGIN IMMEDIATE")  # sqlite3 begins by itself only before changes of rows
             if not inspect(connection).get_table_names():

@@ -9,8 +9,8 @@ from sqlalchemy import update
 from archimport.runtime.errors import FormatError
 from archimport.sql import tables
 from archimport.sql.schema import VERSION
-from archimport.sql.server import translated
-from archimport.sql.transaction import connect, create_tables, engine_of, has_tables, lock
+from archimport.sql.transaction import begun, create_tables, engine_of, has_tables, lock
+from archimport.sql.translate import translated
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +33,7 @@ def upgrade(address: Address) -> tuple[int | None, int]:
         if not has_tables(engine, address):
             create_tables(engine, address)
             return None, VERSION
-        with connect(engine, address) as connection, connection.begin():
+        with begun(engine, address) as connection:
             found = lock(connection)
             steps = [STEPS.get(version) for version in range(found, VERSION)]
             if found > VERSION or None in steps:

@@ -11,8 +11,9 @@ from archimport.runtime.errors import ConfigError, ConflictError
 from archimport.sql import manifest, tables
 from archimport.sql.blobs import split
 from archimport.sql.schema import MAX_BATCH, check_channel
-from archimport.sql.server import NOTIFICATION, translated
+from archimport.sql.server import NOTIFICATION
 from archimport.sql.transaction import engine_of, has_tables, is_there, now, reading, transaction, who
+from archimport.sql.translate import translated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -131,7 +131,7 @@ def test_server_that_says_nothing(kind: str, after: int, channel_on, monkeypatch
     channel = channel_on(kind)
     channel.publish({"a.py": "value = 1\n"})
     for name, limit in (("CONNECT_LIMIT", 2), ("STATEMENT_LIMIT", 1)):
-        monkeypatch.setattr(f"archimport.sql.server.{name}", limit)
+        monkeypatch.setattr(f"archimport.sql.engine.{name}", limit)
     url = sqlalchemy.make_url(channel.source)
     with Proxy(url.host, url.port) as proxy:
         proxy.fault, proxy.after = "stall", after

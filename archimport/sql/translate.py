@@ -1,0 +1,71 @@
+"""The boundary where errors of SQLAlchemy and of drivers become ours; statements and secrets stay behind."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from archimport.runtime.errors import ArchimportError, ConfigError, ConflictError, StoreUnavailable
+from archimport.sql.database import NoTableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: SQLSTATEs of PostgreSQL and others, and numbers of MySQL: what is not there or not for this user,
+_NO_TABLE = frozenset(("42P01", "42703", "3F000", "42501", "42S02", "42S22", 1054, 1142, 1146))
+#: who is not let in, which trying again does not change,
+_NOT_LET_IN = frozenset(("28000", "28P01", "3D000", 1044, 1045, 1049, 1698))
+#: and what two transactions at once do to each other.
+_CONFLICT = frozenset(("40001", "40P01", 1213))
+_NOT_LET_IN_TEXTS = ("authentication failed", "pg_hba.conf", "FATAL:  database", "FATAL:  role")
+
+
+@contextmanager
+def translated(name: str) -> Iterator[None]:
+    """Turn whatever a database raises into our errors about the store `name`."""
+    try:
+        yield
+    except ArchimportError as exc:
+        exc.store = exc.store or name
+        raise
+    except DBAPIError as exc:
+        raise _translated(exc, name) from None
+    except PoolTimeoutError:
+        error = StoreUnavailable("the engine's pool has no connection left", store=name)
+        error.retryable = True
+        raise error from None
+    except SQLAlchemyError as exc:
+        raise StoreUnavailable(f"cannot use the database: {first_line(exc)}", store=name) from None
+    except TypeError as exc:
+        if "unexpected keyword" not in str(exc):
+            raise _broken(exc, name) from None
+        raise ConfigError(f"the driver refuses the URL: {first_line(exc)}", store=name) from None
+    except Exception as exc:  # noqa: BLE001 - drivers raise anything when a server's bytes are damaged
+        raise _broken(exc, name) from None
+
+
+def _broken(exc: Exception, name: str) -> StoreUnavailable:
+    """Say no more than the kind: the text may hold a password."""
+    return StoreUnavailable(f"the driver cannot use what it was told or was sent: {type(exc).__name__}", store=name)
+
+
+def _translated(exc: DBAPIError, name: str) -> ArchimportError:
+    origin = exc.orig
+    codes = {getattr(origin, "sqlstate", None), *getattr(origin, "args", ())[:1]}
+    reason = first_line(origin)
+    if codes & _NO_TABLE or "no such table" in reason or "no such column" in reason:
+        return NoTableError(reason, store=name, hint="archimport publish makes our tables")
+    if codes & _CONFLICT:
+        return ConflictError("somebody else published at this moment", store=name, hint="try again")
+    error = StoreUnavailable(f"cannot use the database: {type(origin).__name__}: {reason}", store=name)
+    is_let_in = not (codes & _NOT_LET_IN or any(text in str(origin) for text in _NOT_LET_IN_TEXTS))
+    error.retryable = is_let_in and (exc.connection_invalidated or isinstance(exc, OperationalError | InterfaceError))
+    return error
+
+
+def first_line(exc: BaseException | None) -> str:
+    """Give the beginning of an error's text."""
+    return (str(exc).strip().splitlines() or [""])[0][:200]
