@@ -18,7 +18,7 @@ def test_python_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_tree({"src": {"app": {"__init__.py": "", "cli.py": "def main():\n    return 0\n"}}}, tmp_path)
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     for block in blocks:
         exec(compile(block, "README.md", "exec"), {"__name__": "readme"})
     assert sys.modules["app.cli"].__file__ == f"{tmp_path}/app.arc/app/cli.py"

@@ -106,7 +106,7 @@ def this_environment() -> Environment:
 
 
 def demo(arguments: list[str]) -> int:
-    """Pack examples/hello into hello.arc and run it with an interpreter that has nothing installed."""
+    """Pack examples/hello into one file and run it; then publish to a database while a worker follows it."""
     environment = this_environment()
     environment.require()
     folder = ROOT / ".demo"
@@ -117,6 +117,7 @@ def demo(arguments: list[str]) -> int:
         ("archimport", "info", bundle),
         ("archimport", "verify", bundle),
         (environment.interpreter, "-I", "-S", bundle, "--name", "you"),
+        (environment.python, "examples/plugins/play.py"),
     )
     for command in commands:
         say("$ " + " ".join(str(part).replace(f"{ROOT}{os.sep}", "") for part in command))

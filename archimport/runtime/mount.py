@@ -116,8 +116,9 @@ class Mount:
     def refresh(self, *, reload: bool = False) -> Changes:
         """Move to what the container holds now, and give what changed; loaded modules stay as they are.
 
-        With `reload` all that changed is compiled, then the loaded modules among it are executed again in their
-        dictionaries, what they import first. If one raises, everything is as it was before, and that is raised.
+        With `reload` all that changed is compiled, then the loaded modules among it, and those that import them, are
+        executed again in their dictionaries, what they import first. If one raises, everything is as it was before,
+        and that is raised.
         """
         go_back = self.store.hold()
         changes = self.store.refresh()

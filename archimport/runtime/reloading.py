@@ -19,18 +19,25 @@ if TYPE_CHECKING:
 
 
 def reload_changed(store: Store, paths: Iterable[str]) -> list[str]:
-    """Reload the modules that were loaded from changed members, what they import before them; give their names.
+    """Reload modules that were loaded from changed members, and those that import them; give their names in order.
 
-    Whatever compiling or executing raises passes through, after the dictionaries of the modules were restored and
-    modules that were imported on the way forgotten.
+    Whoever said `from changed import name` has the old object otherwise, and is half of each release. What a module
+    imports is reloaded before it. Whatever compiling or executing raises passes through, after the dictionaries of the
+    modules were restored and modules that were imported on the way forgotten.
     """
     changed = set(paths)
     loaded = set(sys.modules)
-    modules = {name: module for name, module in _modules_of(store) if _member_of(module) in changed}
-    for module in modules.values():
-        _compile(module)
+    everything = dict(_modules_of(store))
+    affected = {name for name, module in everything.items() if _loader_of(module).entry.path in changed}
+    for name in affected:
+        _compile(everything[name])
+    imports = {name: set(_imports(module)) & everything.keys() for name, module in everything.items()}
+    while more := {name for name in everything if imports[name] & affected} - affected:
+        affected |= more
+    modules = {name: everything[name] for name in everything if name in affected}
+    graph = {name: imports[name] & affected for name in modules}
     saved = {name: dict(module.__dict__) for name, module in modules.items()}
-    order = _in_order_of_import(modules)
+    order = _in_order(graph)
     try:
         for name in order:
             importlib.reload(modules[name])
@@ -52,10 +59,6 @@ def _modules_of(store: Store) -> Iterator[tuple[str, ModuleType]]:
             yield name, module
 
 
-def _member_of(module: ModuleType) -> str:
-    return _loader_of(module).entry.path
-
-
 def _loader_of(module: ModuleType) -> StoreLoader:
     loader: StoreLoader = module.__spec__.loader  # type: ignore[union-attr, assignment]  # as _modules_of found it
     return loader
@@ -69,13 +72,12 @@ def _compile(module: ModuleType) -> None:
         type(loader)(loader.name, loader.path, loader.store, entry).get_code(loader.name)
 
 
-def _in_order_of_import(modules: dict[str, ModuleType]) -> list[str]:
+def _in_order(graph: dict[str, set[str]]) -> list[str]:
     """Sort modules so that what one imports comes before it; in a circle, as they were imported the first time."""
-    graph = {name: {other for other in _imports(module) if other in modules} for name, module in modules.items()}
     try:
         return list(TopologicalSorter(graph).static_order())
     except CycleError:
-        return list(modules)
+        return list(graph)
 
 
 def _imports(module: ModuleType) -> Iterator[str]:

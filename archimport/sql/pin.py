@@ -76,6 +76,8 @@ class Selector:
         rows = query(self._statement, self._parameters)
         if not rows:
             raise FormatError("no modules were published here", hint="archimport publish does")
+        if len(rows) > 1:
+            raise FormatError("the tables say two versions")
         version, channel, serial, number, key, size = rows[0]
         if version != schema.VERSION:
             raise FormatError(f"the tables have version {version!r}, not {schema.VERSION}", hint="archimport upgrade")

@@ -80,6 +80,19 @@ def test_reload_in_the_order_of_import(channel) -> None:
     assert sys.modules["base"].old  # as importlib.reload has it: names stay
 
 
+def test_reload_of_what_imports_the_changed(sqlite) -> None:
+    """It did not change, but has the old objects."""
+    tree = {**OLD, "top.py": "import user\nseen = user.total\nruns = globals().get('runs', 0) + 1\n"}
+    sqlite.publish(tree)
+    mounted = sqlite.mount()
+    import other
+    import top
+
+    sqlite.publish({**tree, "base.py": "value = 5\n"})
+    assert mounted.refresh(reload=True).changed == ("base.py",)
+    assert (top.seen, top.runs, other.runs) == (15, 2, 1)
+
+
 @pytest.mark.parametrize(
     "broken",
     [

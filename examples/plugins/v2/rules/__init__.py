@@ -1,0 +1,1 @@
+"""Rules that people change while programs run."""

@@ -1,0 +1,3 @@
+"""The discount of the day."""
+
+RATE = 0.25
