@@ -8,17 +8,22 @@ import struct
 import threading
 import time
 
+import sqlalchemy
+
 _SIZE = 1 << 16
+_PORTS = {"postgresql": 5432, "mysql": 3306}
+#: Keys of a URL's query that name a socket of this machine, and what the file is called below it.
+_SOCKETS = {"host": "/.s.PGSQL.5432", "unix_socket": ""}
 
 
 class Proxy:
-    """Stands in front of `host:port`; `delay` in seconds each way, `trips` counts how often the client waited.
+    """Stands in front of the server that `url` names; `delay` in seconds each way, `trips` counts how often the client waited.
 
     `fault` is what happens to what the server sends next: None, or "stall", "reset", "close"; `after` bytes pass first.
     """
 
-    def __init__(self, host: str, port: int, *, delay: float = 0.0) -> None:
-        self._target = host, port
+    def __init__(self, url: str, *, delay: float = 0.0) -> None:
+        self._url = sqlalchemy.make_url(url)
         self.delay = delay
         self.trips = 0
         self.connections = 0
@@ -29,6 +34,21 @@ class Proxy:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        """The URL of the server, through this."""
+        query = {key: value for key, value in self._url.query.items() if key not in _SOCKETS}
+        return self._url.set(host="127.0.0.1", port=self.port, query=query).render_as_string(hide_password=False)
+
+    def _connect(self) -> socket.socket:
+        for key, name in _SOCKETS.items():
+            if key in self._url.query:
+                server = socket.socket(socket.AF_UNIX)
+                server.connect(f"{self._url.query[key]}{name}")
+                return server
+        port = self._url.port or _PORTS[self._url.get_backend_name()]
+        return socket.create_connection((self._url.host, port))
 
     def __enter__(self) -> Proxy:
         return self
@@ -45,7 +65,7 @@ class Proxy:
             while True:
                 client, _ = self._listener.accept()
                 self.connections += 1
-                server = socket.create_connection(self._target)
+                server = self._connect()
                 self._sockets += [client, server]
                 talk = _Talk()
                 for one, other, is_client in ((client, server, True), (server, client, False)):

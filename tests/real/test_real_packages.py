@@ -21,13 +21,15 @@ pytestmark = pytest.mark.xdist_group("real")
 
 @pytest.fixture(scope="module")
 def packed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Give the packages as a bundle and as a zip, and as the folder that the bundle is extracted to by hand."""
+    """Give the packages in each kind of store, and as a folder."""
     base = tmp_path_factory.mktemp("real").resolve()
-    places = {kind: base / name for kind, name in (("bundle", "real.arc"), ("zip", "real.zip"), ("folder", "folder"))}
+    names = {"bundle": "real.arc", "zip": "real.zip", "sqlite": "real.db", "folder": "folder"}
+    places = {kind: base / name for kind, name in names.items()}
     result = pack(PACKAGES, places["bundle"])
     assert any("sqlalchemy" in name for name in result.left_out)
     install_as_pip_does(places["folder"])
-    pack([places["folder"]], places["zip"])
+    for kind in ("zip", "sqlite"):
+        pack([places["folder"]], places[kind])
     return places
 
 
@@ -54,7 +56,7 @@ def expected(packed: dict[str, Path]) -> dict[str, object]:
     return observe("folder", packed["folder"])
 
 
-@pytest.mark.parametrize("kind", ["bundle", "zip"])
+@pytest.mark.parametrize("kind", ["bundle", "zip", "sqlite"])
 def test_packages_look_as_from_a_folder(packed: dict[str, Path], expected: dict[str, object], kind: str) -> None:
     seen = observe(kind, packed[kind])
     assert seen.keys() == expected.keys()

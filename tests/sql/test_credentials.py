@@ -276,9 +276,9 @@ def test_environment_that_leads_elsewhere(variable: str, monkeypatch: pytest.Mon
 def test_server_without_tls_gets_no_password(kind: str, channel_on) -> None:
     """An address of this machine that is no loopback stands for a remote one; what answers there speaks no TLS."""
     channel = channel_on(kind)
-    url = sqlalchemy.make_url(channel.source)
-    with Proxy(url.host, url.port) as proxy, Relay(proxy.port) as relay:
-        far = url.set(host=relay.host, port=relay.port, username="somebody").render_as_string(hide_password=False)
+    with Proxy(channel.source) as proxy, Relay(proxy.port) as relay:
+        near = sqlalchemy.make_url(proxy.url)
+        far = near.set(host=relay.host, port=relay.port, username="somebody").render_as_string(hide_password=False)
         archimport.sql.configure("far", far, password=lambda: CANARY)
         with pytest.raises(archimport.ArchimportError):
             archimport.mount("sql:far")

@@ -68,9 +68,8 @@ def test_statements_after_a_new_release(channel) -> None:
 def test_statements_over_a_slow_network(kind: str, delay: float, channel_on) -> None:
     channel = channel_on(kind)
     channel.publish(APP)
-    url = sqlalchemy.make_url(channel.source)
-    with Proxy(url.host, url.port, delay=delay) as proxy:
-        behind = url.set(host="127.0.0.1", port=proxy.port).render_as_string(hide_password=False)
+    with Proxy(channel.source, delay=delay) as proxy:
+        behind = proxy.url
         for statements, trips in ((4, 30), (2, 10)):
             proxy.trips = 0
             found = run(behind, channel.name)
@@ -83,9 +82,8 @@ def test_statements_over_a_slow_network(kind: str, delay: float, channel_on) -> 
 def test_no_connection_stays_open(kind: str, channel_on) -> None:
     channel = channel_on(kind)
     channel.publish({"a.py": "value = 1\n"})
-    url = sqlalchemy.make_url(channel.source)
-    with Proxy(url.host, url.port) as proxy:
-        mounted = archimport.mount(url.set(port=proxy.port).render_as_string(hide_password=False), channel=channel.name)
+    with Proxy(channel.source) as proxy:
+        mounted = archimport.mount(proxy.url, channel=channel.name)
         assert importlib.import_module("a").value == 1
         assert mounted.store._database._engine.pool.status() == "NullPool"
         assert all(_is_closed(each) for each in proxy._sockets[::2])
@@ -110,10 +108,9 @@ def test_network_that_breaks_anywhere(kind: str, fault: str, channel_on) -> None
     """A typed error, and the next import works."""
     channel = channel_on(kind)
     channel.publish({"a.py": "value = 1\n", "b.py": "value = 2\n"})
-    url = sqlalchemy.make_url(channel.source)
     for after in (0, 1, 50, 200, 400):
-        with Proxy(url.host, url.port) as proxy:
-            behind = url.set(port=proxy.port).render_as_string(hide_password=False)
+        with Proxy(channel.source) as proxy:
+            behind = proxy.url
             proxy.fault, proxy.after = fault, after
             with pytest.raises(archimport.StoreUnavailable):
                 archimport.mount(behind, channel=channel.name)
@@ -132,18 +129,18 @@ def test_server_that_says_nothing(kind: str, after: int, channel_on, monkeypatch
     channel.publish({"a.py": "value = 1\n"})
     for name, limit in (("CONNECT_LIMIT", 2), ("STATEMENT_LIMIT", 1)):
         monkeypatch.setattr(f"archimport.sql.engine.{name}", limit)
-    url = sqlalchemy.make_url(channel.source)
-    with Proxy(url.host, url.port) as proxy:
+    with Proxy(channel.source) as proxy:
         proxy.fault, proxy.after = "stall", after
         started = time.monotonic()
         with pytest.raises(archimport.StoreUnavailable):
-            archimport.mount(url.set(port=proxy.port).render_as_string(hide_password=False), channel=channel.name)
+            archimport.mount(proxy.url, channel=channel.name)
         assert time.monotonic() - started < 31
 
 
 @pytest.mark.parametrize("kind", SERVERS)
 def test_server_that_is_down(kind: str, channel_on) -> None:
-    url = sqlalchemy.make_url(server_url(kind)).set(port=1).render_as_string(hide_password=False)
+    with Proxy(server_url(kind)) as proxy:
+        url = proxy.url  # nobody listens there any more
     with pytest.raises(archimport.StoreUnavailable, match="cannot use the database"):
         archimport.mount(url)
 
@@ -153,9 +150,8 @@ def test_stale_pin_while_the_database_is_down(channel) -> None:
     channel.publish({"a.py": "value = 1\n"})
     if channel.kind == "sqlite":
         return
-    url = sqlalchemy.make_url(channel.source)
-    with Proxy(url.host, url.port) as proxy:
-        behind = url.set(port=proxy.port).render_as_string(hide_password=False)
+    with Proxy(channel.source) as proxy:
+        behind = proxy.url
         with archimport.mount(behind, channel=channel.name, stale_ok=True):
             importlib.import_module("a")
             del sys.modules["a"]

@@ -39,12 +39,14 @@ def alter(path: Path, *statements: str) -> None:
 
 
 def test_reading_loads_nothing_heavy(database: Path) -> None:
+    root = str(Path(archimport.__file__).parents[1])
     code = (
-        "import sys, archimport; archimport.mount(sys.argv[1]); import a, pkg;"
+        f"import sys; sys.path.append({root!r}); import archimport; archimport.mount(sys.argv[1]); import a, pkg;"
         "print([name for name in sys.modules if name.partition('.')[0] in"
-        " ('sqlalchemy', 'logging', 'urllib', 'typing', 'pathlib', 'zstandard', 'hashlib')])"
+        " ('sqlalchemy', 'logging', 'urllib', 'typing', 'pathlib', 'zstandard', 'hashlib', 'threading')])"
     )
-    done = subprocess.run([sys.executable, "-c", code, str(database)], capture_output=True, text=True, check=True)
+    command = [sys.executable, "-I", "-S", "-c", code, str(database)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     extra = {"typing", "pathlib", "urllib"}  # of importlib.abc before Python 3.14
     assert {name.partition(".")[0] for name in eval(done.stdout)} <= extra
 
