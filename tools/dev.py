@@ -1,4 +1,4 @@
-"""The one place for tasks: `python3 tools/dev.py demo | test | check | matrix`.
+"""The one place for tasks: `python3 tools/dev.py demo | test | check | bench | matrix`.
 
 Standard library only. The first task makes a virtual environment in the checkout and installs the project into it, with
 what the task needs.
@@ -151,6 +151,13 @@ def check(arguments: list[str]) -> int:
     return int(bool(failed))
 
 
+def bench(arguments: list[str]) -> int:
+    """Measure what imports cost: imports, mounts, herd, torn, or all of them."""
+    environment = this_environment()
+    environment.require("test")
+    return environment.run(environment.python, "tools/bench.py", *arguments)
+
+
 def matrix(arguments: list[str]) -> int:
     """Run the tests on every Python found, and on the next ones where their root is set up; `--others`: not on this."""
     results: dict[str, int] = {}
@@ -213,7 +220,7 @@ def _run_next(version: str, arguments: list[str], *, quiet: bool = False) -> int
     return done.returncode
 
 
-TASKS = {"demo": demo, "test": test, "check": check, "matrix": matrix}
+TASKS = {"demo": demo, "test": test, "check": check, "bench": bench, "matrix": matrix}
 
 
 def main() -> int:
