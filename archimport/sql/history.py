@@ -151,10 +151,10 @@ def collect(address: Address, *, days: float = 30, dry_run: bool = False) -> Col
 
 
 def _kept(connection: Connection, since: datetime) -> set[int]:
-    """Give the releases that a channel points to, pointed to at `since` or later, or that were made later."""
+    """Give the releases that a channel points to, pointed to after `since`, or that were made after it."""
     kept = set(connection.scalars(select(tables.channel.c.release_id)))
-    kept |= set(connection.scalars(select(tables.release.c.release_id).where(tables.release.c.created_at >= since)))
-    recent = select(tables.audit.c.from_release, tables.audit.c.to_release).where(tables.audit.c.done_at >= since)
+    kept |= set(connection.scalars(select(tables.release.c.release_id).where(tables.release.c.created_at > since)))
+    recent = select(tables.audit.c.from_release, tables.audit.c.to_release).where(tables.audit.c.done_at > since)
     for row in connection.execute(recent):
         kept |= {number for number in row if number is not None}
     return kept

@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -71,7 +72,8 @@ def test_file_of_others_is_not_taken_unasked(tmp_path: Path) -> None:
 def test_tables_beside_those_of_others(tmp_path: Path, sqlite) -> None:
     alter(Path(sqlite.source), "CREATE TABLE mine (x)")
     sqlite.publish(TREE)
-    assert sqlite3.connect(sqlite.source).execute("PRAGMA application_id").fetchone() == (0,)
+    with closing(sqlite3.connect(sqlite.source)) as connection:
+        assert connection.execute("PRAGMA application_id").fetchone() == (0,)
     sqlite.mount()
     assert importlib.import_module("a").value == 1
 
@@ -101,7 +103,7 @@ def test_publishing_a_folder_that_holds_the_database(tmp_path: Path) -> None:
     path = tmp_path / "x.db"
     archimport.sql.publish(path, [tmp_path])
     alter(path, "PRAGMA journal_mode = WAL")
-    with sqlite3.connect(path) as keep:
+    with closing(sqlite3.connect(path)) as keep:
         keep.execute("SELECT * FROM archimport_format").fetchall()
         assert archimport.sql.publish(path, [tmp_path]).members == 2
 
@@ -131,7 +133,7 @@ def test_file_that_is_replaced_or_gone(database: Path, sqlite, tmp_path: Path) -
 
 def test_locked_file(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sqlite_module, "CONNECT_LIMIT", 0.1)
-    with sqlite3.connect(database, isolation_level=None) as writer:
+    with closing(sqlite3.connect(database, isolation_level=None)) as writer:
         writer.execute("BEGIN EXCLUSIVE")
         with pytest.raises(archimport.StoreUnavailable, match="locked") as caught:
             archimport.mount(database)
