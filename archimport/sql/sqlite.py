@@ -84,7 +84,7 @@ class SqliteDatabase(Database):
 
     def __del__(self) -> None:
         """Close with the last loader that refers to the store."""
-        if hasattr(self, "_connection"):
+        if hasattr(self, "_connection") and os is not None:  # which it is when the interpreter ends
             self.close()
 
     @contextmanager
