@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from contextlib import closing
+from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
@@ -322,12 +323,14 @@ def test_children_have_the_release_of_their_parent(channel, method: str) -> None
     channel.publish({"a.py": "value = 1\n", "b.py": "value = 1\n"})
     mounted = channel.mount()
     channel.publish({"a.py": "value = 2\n", "b.py": "value = 2\n"})
+    forkserver._forkserver._stop()  # one that another test started has that test's path
     context = multiprocessing.get_context(method)
     with context.Pool(1) as pool:
-        assert pool.apply(value_of, ("a",)) == 1
+        assert pool.apply_async(value_of, ("a",)).get(60) == 1
     mounted.refresh()
     with context.Pool(1) as pool:
-        assert pool.apply(value_of, ("b",)) == 2
+        assert pool.apply_async(value_of, ("b",)).get(60) == 2
+    forkserver._forkserver._stop()
 
 
 def test_child_that_cannot_open_says_so(database: Path, capfd: pytest.CaptureFixture[str]) -> None:
