@@ -66,7 +66,10 @@ def path_hook(entry: str) -> StoreFinder:
     """
     found = (registry.locate(entry) or _open(entry)) if entry else None
     if found is None:
-        registry.raise_failure(entry)
+        if get_ident() in _opening:  # a child that opens one store finds the entries of others there
+            _opening[get_ident()].append(entry)
+        else:
+            registry.raise_failure(entry)
         raise ImportError("not a path entry of a store", path=entry)
     store, folder = found
     there = store.lookup(folder)
