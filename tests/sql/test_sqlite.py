@@ -279,6 +279,7 @@ def test_flipped_bytes(database: Path) -> None:
         assert contents == {"a.py": b"value = 1\n", "b.py": b"value = 2\n", "pkg/__init__.py": b"value = 3\n"}
 
 
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")  # it is: that is what is tested
 def test_fork_while_another_thread_reads(database: Path) -> None:
     mounted = archimport.mount(database)
     inside, go_on = threading.Event(), threading.Event()
@@ -298,6 +299,7 @@ def test_fork_while_another_thread_reads(database: Path) -> None:
     assert os.waitpid(child, 0)[1] == 0
 
 
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")  # it is: that is what is tested
 def test_many_forks(channel) -> None:
     channel.publish({f"m{n}.py": f"value = {n}\n" for n in range(30)})
     mounted = channel.mount()
