@@ -6,7 +6,6 @@ PYTHON* variable is taken from the environment of what is timed. Servers are tho
 
 from __future__ import annotations
 
-import json
 import os
 import statistics
 import subprocess
@@ -211,17 +210,12 @@ BENCHES: dict[str, Callable[[Path], Iterable[str]]] = {"imports": imports, "moun
 
 
 def main() -> None:
-    """Run the benches that were named, or all, and print what they find; `--json FILE` keeps the lines."""
-    names = [name for name in sys.argv[1:] if name in BENCHES] or list(BENCHES)
-    kept: dict[str, list[str]] = {}
-    for name in names:
+    """Run the benches that were named, or all, and print what they find."""
+    for name in sys.argv[1:] or list(BENCHES):
         print(f"== {name}: {(BENCHES[name].__doc__ or '').splitlines()[0]}", flush=True)
         with tempfile.TemporaryDirectory(prefix="archimport-bench-") as folder:
             for line in BENCHES[name](Path(folder).resolve()):
-                kept.setdefault(name, []).append(line)
                 print(line, flush=True)
-    if "--json" in sys.argv:
-        Path(sys.argv[sys.argv.index("--json") + 1]).write_text(json.dumps(kept, indent=2), "utf-8")
 
 
 if __name__ == "__main__":

@@ -17,14 +17,24 @@ if TYPE_CHECKING:
     from archimport.pack.build import Packed
 
 
+def input_options(command: Callable[..., object]) -> Callable[..., object]:
+    """Let a command take what `pack` takes beside its inputs."""
+    options = (
+        click.option("-c", "--script", metavar="CONSOLE_SCRIPT", help="Start at a console script of the inputs."),
+        click.option("-e", "--entry", metavar="MODULE[:FUNC]", help="Where the app starts."),
+        click.option("-r", "--requirements", multiple=True, metavar="FILE", help="A requirements file."),
+    )
+    for option in options:
+        command = option(command)
+    return command
+
+
 @click.command("pack")
 @click.argument("inputs", metavar="[REQUIREMENT | PATH]...", nargs=-1)
 @click.option(
     "-o", "--output", required=True, metavar="OUT", help="What to write: x.arc (bundle), x.zip, x.db or a database URL."
 )
-@click.option("-r", "--requirements", multiple=True, metavar="FILE", help="A requirements file.")
-@click.option("-e", "--entry", metavar="MODULE[:FUNC]", help="Where the app starts.")
-@click.option("-c", "--script", metavar="CONSOLE_SCRIPT", help="Start at a console script of what is packed.")
+@input_options
 @click.option(
     "--python",
     "pythons",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from archimport.cli.database import address_and_channel, channel_option, database_argument, message_option
-from archimport.cli.pack import needs_extra, show_progress
+from archimport.cli.pack import input_options, needs_extra, show_progress
 from archimport.cli.store import json_option, print_json
 
 
@@ -14,9 +14,7 @@ from archimport.cli.store import json_option, print_json
 @click.argument("inputs", metavar="[REQUIREMENT | PATH]...", nargs=-1)
 @channel_option
 @message_option
-@click.option("-r", "--requirements", multiple=True, metavar="FILE", help="A requirements file.")
-@click.option("-e", "--entry", metavar="MODULE[:FUNC]", help="Where an app starts.")
-@click.option("-c", "--script", metavar="CONSOLE_SCRIPT", help="Start at a console script of what is published.")
+@input_options
 @click.option("--python", "pythons", multiple=True, metavar="X.Y", help="A Python to compile for; by default this one.")
 @json_option
 def command(

@@ -15,7 +15,7 @@ from _weakref import ref
 from archimport.runtime.errors import ArchimportError, ConfigError, FormatError, StoreUnavailable
 from archimport.runtime.file import unavailable
 from archimport.runtime.location import VIRTUAL, split_file, split_scheme
-from archimport.runtime.magic import BUNDLE_MAGIC, BUNDLE_MAGIC_OFFSET
+from archimport.runtime.magic import APPLICATION_ID, APPLICATION_ID_OFFSET, BUNDLE_MAGIC, BUNDLE_MAGIC_OFFSET
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 #: The first bytes of a file say what it is: (kind, offset, what stands there, whether a bare path entry means it).
 _MAGICS = (
     ("bundle", BUNDLE_MAGIC_OFFSET, BUNDLE_MAGIC, True),
-    ("sql", 68, b"ARCI", True),  # the application id of a SQLite file
+    ("sql", APPLICATION_ID_OFFSET, APPLICATION_ID, True),
     ("sql", 0, b"SQLite format 3\0", False),
     ("zip", 0, b"PK\x03\x04", False),
     ("zip", 0, b"PK\x05\x06", False),

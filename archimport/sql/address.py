@@ -63,14 +63,14 @@ def of_url(text: str) -> Address:
     refuse_secrets(text)
     if "\0" in text or "%00" in text:
         raise ConfigError("a URL cannot hold a NUL character")
-    bare, said, others = split_query(text)
+    bare, said, others = _split_query(text)
     scheme, _, rest = bare.partition(":")
     if scheme.partition("+")[0] == "sqlite":
         return _of_sqlite(rest, said, others)
     return of_server("?".join((bare, "&".join(others))) if others else bare, said)
 
 
-def split_query(url: str) -> tuple[str, dict[str, str], list[str]]:
+def _split_query(url: str) -> tuple[str, dict[str, str], list[str]]:
     """Split a URL into what stands before its query, our keys, and the rest of the query."""
     bare, _, query = url.partition("?")
     said, others = {}, []

@@ -25,9 +25,9 @@ _LARGEST_BATCH = 16 << 20
 #: What is not larger stays when it was read: small files are often alike.
 _SMALL = 4096
 #: How a content is stored.
-CODECS = {"stored": codec.stored, "deflate": codec.deflate}
+_CODECS = {"stored": codec.stored, "deflate": codec.deflate}
 #: What the user's cache calls contents by digest.
-CACHED = "content"
+_CACHED = "content"
 
 
 class Blobs:
@@ -43,7 +43,7 @@ class Blobs:
         key = entry.digest or b""
         content = self._ready.get(key)
         if content is None:
-            content = self.cached(key)
+            content = None if self._database.local else cache.get(_CACHED, key.hex(), expected=key)
         if content is None:
             found = self.fetch(self._choose(entry, likely))
             wanted = found[key]
@@ -55,10 +55,6 @@ class Blobs:
             self._ready.pop(key, None)
         return content
 
-    def cached(self, key: bytes) -> bytes | None:
-        """Give a content from the user's cache."""
-        return None if self._database.local else cache.get(CACHED, key.hex(), expected=key)
-
     def fetch(self, wanted: Iterable[Entry]) -> dict[bytes, bytes | ArchimportError]:
         """Give the verified contents of entries by digest, or what is wrong with one: it harms no other."""
         wanted = list(wanted)
@@ -66,7 +62,7 @@ class Blobs:
         if not self._database.local:
             for key, content in contents.items():
                 if isinstance(content, bytes):
-                    cache.put(CACHED, key.hex(), content)
+                    cache.put(_CACHED, key.hex(), content)
         return contents
 
     def _choose(self, entry: Entry, likely: Iterable[Entry]) -> list[Entry]:
@@ -77,7 +73,7 @@ class Blobs:
             key = other.digest
             if key is None or key in chosen or key in self._ready or other.size > room:
                 continue
-            if not self._database.local and cache.has(CACHED, key.hex()):
+            if not self._database.local and cache.has(_CACHED, key.hex()):
                 continue
             chosen[key] = other
             room -= other.size
@@ -120,7 +116,7 @@ def _content(key: str, rows: Rows, size: int) -> bytes:
         raise ReleaseGone(f"content {key[:12]} is no longer in the database", hint="refresh() or restart")
     try:
         rows = sorted(rows, key=lambda row: int(row[1]))  # type: ignore[call-overload]  # whatever a database gives
-        decode = CODECS[str(rows[0][2])]
+        decode = _CODECS[str(rows[0][2])]
         stored = b"".join(row[3] for row in rows)  # type: ignore[misc]  # ditto
     except (KeyError, TypeError, ValueError, OverflowError) as exc:
         raise FormatError(f"content {key[:12]} is stored in an unknown way") from exc

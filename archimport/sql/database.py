@@ -44,10 +44,13 @@ class Database:
         self.name = name
         #: How many statements were sent, those of drivers and SQLAlchemy not counted.
         self.statements = 0
-        self._begin_process()
+        self._take_lock()
 
     def _begin_process(self) -> None:
         """Hold nothing of a parent process: its lock may be taken for ever, its connections have its answers."""
+        self._take_lock()
+
+    def _take_lock(self) -> None:
         self._process = os.getpid()
         self._lock = allocate_lock()
         self._reader: int | None = None
@@ -59,16 +62,18 @@ class Database:
         """
         deadline = time.monotonic() + TOTAL_LIMIT
         pause = _FIRST_PAUSE
-        for last in (False,) * (_TRIES - 1) + (True,):
+        tries = 0
+        while True:
             try:
                 return self._try(work, deadline)
             except StoreUnavailable as exc:
+                tries += 1
                 pause *= 1 + os.urandom(1)[0] / 255  # processes that failed together must not come back together
-                if last or not exc.retryable or time.monotonic() + pause + CONNECT_LIMIT + STATEMENT_LIMIT > deadline:
+                is_late = time.monotonic() + pause + CONNECT_LIMIT + STATEMENT_LIMIT > deadline
+                if tries == _TRIES or is_late or not exc.retryable:
                     raise
                 time.sleep(pause)
                 pause *= 2
-        raise AssertionError
 
     def _try(self, work: Callable[[Query], Result], deadline: float) -> Result:
         self._check_process()

@@ -49,11 +49,11 @@ def create_engine(address: Address, *, reading: bool) -> Engine:
             raise ConfigError("an asynchronous driver cannot import", hint="name the synchronous one in the URL")
         arguments: dict[str, object] = {}
         if dialect.driver in _DRIVERS:
-            url, arguments = _DRIVERS[dialect.driver](url, is_verified(url, address), limit)
+            url, arguments = _DRIVERS[dialect.driver](url, _must_verify(url, address), limit)
             if reading:  # told before anything is sent: each question to a server is a round trip
                 arguments["autocommit"] = True
                 options["pool_reset_on_return"] = None
-        elif is_verified(url, address):
+        elif _must_verify(url, address):
             raise _unverified()
         if dialect.driver == "psycopg":
             options["use_native_hstore"] = False
@@ -91,7 +91,7 @@ def _call_for_password(engine: Engine, password: Callable[[], str]) -> None:
         given[3]["password"] = secret
 
 
-def is_verified(url: URL, address: Address) -> bool:
+def _must_verify(url: URL, address: Address) -> bool:
     """Whether the server must prove who it is: every one but this machine, unless the host's configuration says no."""
     return not (address.settings.get("allow_insecure") or _is_this_machine(url))
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 
 _MOST_DAYS = 36_500
+#: The columns of an `Event`: all but the number of the row.
+_EVENT = tuple(tables.audit.c)[1:]
 
 
 class Event(NamedTuple):
@@ -62,17 +64,7 @@ class Collected(NamedTuple):
 def log(address: Address, channel: str | None = None) -> list[Event]:
     """Give the audit trail of a channel or of all, the newest first."""
     table = tables.audit
-    columns = (
-        table.c.channel_name,
-        table.c.serial,
-        table.c.action_name,
-        table.c.from_release,
-        table.c.to_release,
-        table.c.done_at,
-        table.c.done_by,
-        table.c.note,
-    )
-    rows = select(*columns).order_by(table.c.audit_id.desc())
+    rows = select(*_EVENT).order_by(table.c.audit_id.desc())
     if channel is not None:
         rows = rows.where(table.c.channel_name == check_channel(channel))
     with reading(address) as connection:
@@ -112,9 +104,8 @@ def rollback(address: Address, channel: str, release: int | None = None, message
             raise ReleaseGone(f"channel {channel!r} has no release {target or 'before this one'}", store=address.place)
         serial = move(connection, channel, head, target, "rollback", message) if target != head.release else head.serial
         table = tables.audit
-        last = select(table).where(table.c.channel_name == channel, table.c.serial == serial)
-        row = connection.execute(last).one()
-    return Event(*tuple(row)[1:])
+        last = select(*_EVENT).where(table.c.channel_name == channel, table.c.serial == serial)
+        return Event(*connection.execute(last).one())
 
 
 def _before(connection: Connection, channel: str) -> int | None:
@@ -134,7 +125,8 @@ def _before(connection: Connection, channel: str) -> int | None:
 def collect(address: Address, *, days: float = 30, dry_run: bool = False) -> Collected:
     """Delete releases that no channel points to and none pointed to in the last `days`, and contents of no release.
 
-    Processes keep reading the release that they pinned: one that a channel left long ago is still safe from them.
+    A process that pinned a release which goes now gets ReleaseGone for what it has not read yet. ConfigError for a
+    number of days that is none.
     """
     if not 0 <= days <= _MOST_DAYS:
         raise ConfigError(f"not a number of days: {days}")
@@ -166,7 +158,6 @@ def _live(connection: Connection, releases: set[int]) -> set[str]:
     rows = [row for row in connection.execute(select(*columns)) if row[0] in releases]
     entries = [Entry("", size=size, digest=bytes.fromhex(key)) for _, key, size in rows]
     live = {key for _, key, _ in rows}
-
     for entry in entries:
         content = select_one(partial(_query, connection), entry)
         live |= {(member.digest or b"").hex() for member in manifest.parse(content).files.values()}

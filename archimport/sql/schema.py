@@ -11,8 +11,6 @@ from archimport.runtime.errors import ConfigError
 
 #: The version of the tables that this library reads and writes.
 VERSION = 1
-#: What a SQLite file made by us says in its header (PRAGMA application_id).
-APPLICATION_ID = int.from_bytes(b"ARCI", "big")
 #: Every table's name begins with this.
 PREFIX = "archimport_"
 #: Where releases are published if nobody says otherwise.
@@ -29,18 +27,19 @@ SELECT {_HEAD} FROM {{schema}}archimport_format f
 LEFT JOIN {{schema}}archimport_channel c ON c.channel_name = :channel
 LEFT JOIN {{schema}}archimport_release r ON r.release_id = c.release_id
 """
-#: A release by its number, whatever channel it was for.
-RELEASE_BY_NUMBER = f"""
+
+
+def _release_by(column: str) -> str:
+    """Give the statement for a release, whatever channel it was for."""
+    return f"""
 SELECT {_HEAD} FROM {{schema}}archimport_format f
-LEFT JOIN {{schema}}archimport_release r ON r.release_id = :release
+LEFT JOIN {{schema}}archimport_release r ON r.{column} = :release
 LEFT JOIN {{schema}}archimport_channel c ON c.channel_name = :channel
 """
-#: A release by the digest of its manifest.
-RELEASE_BY_DIGEST = f"""
-SELECT {_HEAD} FROM {{schema}}archimport_format f
-LEFT JOIN {{schema}}archimport_release r ON r.manifest = :release
-LEFT JOIN {{schema}}archimport_channel c ON c.channel_name = :channel
-"""
+
+
+RELEASE_BY_NUMBER = _release_by("release_id")
+RELEASE_BY_DIGEST = _release_by("manifest")
 
 
 def select_blobs(count: int) -> str:

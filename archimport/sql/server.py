@@ -35,7 +35,6 @@ class ServerDatabase(Database):
 
     def __init__(self, address: Address) -> None:
         self._engine = address.engine or create_engine(address, reading=True)
-        self._is_fresh = True
         schema = address.schema or default_schema(self._engine)
         quote = self._engine.dialect.identifier_preparer.quote_schema
         self._schema = f"{quote(schema)}." if schema else ""
@@ -43,10 +42,9 @@ class ServerDatabase(Database):
         super().__init__(address.place)
 
     def _begin_process(self) -> None:
-        if not self._is_fresh and not isinstance(self._engine.pool, StaticPool | SingletonThreadPool):
+        if not isinstance(self._engine.pool, StaticPool | SingletonThreadPool):
             # A pool of the parent's would hand out its connections: take one like it, and leave the parent's alone.
             self._engine = sqlalchemy.Engine(self._engine.pool.recreate(), self._engine.dialect, self._engine.url)
-        self._is_fresh = False
         super()._begin_process()
 
     @contextmanager

@@ -15,9 +15,10 @@ from sqlalchemy.exc import DBAPIError
 
 from archimport.runtime.errors import ConfigError, FormatError
 from archimport.runtime.file import unavailable
+from archimport.runtime.magic import APPLICATION_ID
 from archimport.sql import tables
 from archimport.sql.engine import connected, create_engine, default_schema
-from archimport.sql.schema import APPLICATION_ID, VERSION
+from archimport.sql.schema import VERSION
 from archimport.sql.translate import translated
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ def _create(engine: Engine, address: Address) -> None:
         if engine.dialect.name == "sqlite":
             connection.exec_driver_sql("BEGIN IMMEDIATE")  # sqlite3 begins by itself only before changes of rows
             if not inspect(connection).get_table_names():
-                connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
+                connection.exec_driver_sql(f"PRAGMA application_id = 0x{APPLICATION_ID.hex()}")
         tables.metadata.create_all(connection)
         if connection.scalar(select(func.count()).select_from(tables.version)) == 0:
             connection.execute(insert(tables.version).values(version=VERSION))

@@ -38,11 +38,11 @@ def translated(name: str) -> Iterator[None]:
         error.retryable = True
         raise error from None
     except SQLAlchemyError as exc:
-        raise StoreUnavailable(f"cannot use the database: {first_line(exc)}", store=name) from None
+        raise StoreUnavailable(f"cannot use the database: {_first_line(exc)}", store=name) from None
     except TypeError as exc:
         if "unexpected keyword" not in str(exc):
             raise _broken(exc, name) from None
-        raise ConfigError(f"the driver refuses the URL: {first_line(exc)}", store=name) from None
+        raise ConfigError(f"the driver refuses the URL: {_first_line(exc)}", store=name) from None
     except Exception as exc:  # noqa: BLE001 - drivers raise anything when a server's bytes are damaged
         raise _broken(exc, name) from None
 
@@ -55,7 +55,7 @@ def _broken(exc: Exception, name: str) -> StoreUnavailable:
 def _translated(exc: DBAPIError, name: str) -> ArchimportError:
     origin = exc.orig
     codes = {getattr(origin, "sqlstate", None), *getattr(origin, "args", ())[:1]}
-    reason = first_line(origin)
+    reason = _first_line(origin)
     if codes & _NO_TABLE or "no such table" in reason or "no such column" in reason:
         return NoTableError(reason, store=name, hint="archimport publish makes our tables")
     if codes & _CONFLICT:
@@ -66,6 +66,6 @@ def _translated(exc: DBAPIError, name: str) -> ArchimportError:
     return error
 
 
-def first_line(exc: BaseException | None) -> str:
+def _first_line(exc: BaseException | None) -> str:
     """Give the beginning of an error's text."""
     return (str(exc).strip().splitlines() or [""])[0][:200]

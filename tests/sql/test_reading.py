@@ -45,7 +45,6 @@ def run(source: str, channel: str) -> list[object]:
 
 def test_statements_for_300_modules(channel) -> None:
     channel.publish(APP)
-    assert channel.kind in ("sqlite", *SERVERS)
     total = 5 * sum(range(59))
     for limit in (4, 2, 2):
         found, statements, with_sqlalchemy = run(channel.source, channel.name)
@@ -73,7 +72,7 @@ def test_statements_over_a_slow_network(kind: str, delay: float, channel_on) -> 
         for statements, trips in ((4, 30), (2, 10)):
             proxy.trips = 0
             found = run(behind, channel.name)
-            assert found[:2] == [5 * sum(range(59)), found[1]]
+            assert found[0] == 5 * sum(range(59))
             assert found[1] <= statements
             assert proxy.trips <= trips, proxy.trips
 
@@ -145,11 +144,10 @@ def test_server_that_is_down(kind: str, channel_on) -> None:
         archimport.mount(url)
 
 
+@pytest.mark.parametrize("channel", SERVERS, indirect=True)
 def test_stale_pin_while_the_database_is_down(channel) -> None:
     """What is pinned and in the user's cache imports; without `stale_ok` an outage is an error."""
     channel.publish({"a.py": "value = 1\n"})
-    if channel.kind == "sqlite":
-        return
     with Proxy(channel.source) as proxy:
         behind = proxy.url
         with archimport.mount(behind, channel=channel.name, stale_ok=True):
@@ -187,9 +185,9 @@ def test_channel_of_another_case(channel) -> None:
         archimport.mount(channel.source, channel=channel.name.upper())
 
 
-@pytest.mark.parametrize("damage", ["content = 'x'", "codec = 'unknown'", "part_number = part_number + 1"])
+@pytest.mark.parametrize("damage", ["content = 'x'", "codec = 'unknown'"])
 def test_damaged_contents(channel, damage: str) -> None:
-    published = channel.publish({"a.py": f"# {channel.name}\n" * 50, "b.py": "value = 2\n" * 50})
+    channel.publish({"a.py": f"# {channel.name}\n" * 50, "b.py": "value = 2\n" * 50})
     mounted = channel.mount()
     engine = sqlalchemy.create_engine(channel.source if channel.kind != "sqlite" else f"sqlite:///{channel.source}")
     key = mounted.store.lookup("a.py").digest.hex()
@@ -198,12 +196,7 @@ def test_damaged_contents(channel, damage: str) -> None:
     with engine.begin() as connection:
         connection.exec_driver_sql(f"UPDATE archimport_blob SET {damage} WHERE digest = '{key}'")
     engine.dispose()
-    try:
+    with pytest.raises((archimport.IntegrityError, archimport.FormatError)) as caught:
         importlib.import_module("a")
-    except archimport.ArchimportError as exc:
-        assert not damage.startswith("part")
-        assert isinstance(exc, archimport.IntegrityError | archimport.FormatError)
-        assert exc.member == "a.py"
-    else:
-        assert damage.startswith("part")  # the order of parts is all their numbers say
-    assert published.members == 2
+    assert caught.value.member == "a.py"
+    assert importlib.import_module("b").value == 2  # what came in the same batch is not blamed
