@@ -12,6 +12,7 @@ from servers import SERVERS, server_url, with_query
 from trees import Tree, flatten
 
 import archimport
+from archimport.sql import config
 from archimport.sql.address import Address
 from archimport.sql.source import address_of
 from archimport.sql.writer import Published, publish
@@ -62,3 +63,13 @@ def channel(request: pytest.FixtureRequest, channel_on: Callable[[str], Channel]
 def sqlite(channel_on: Callable[[str], Channel]) -> Channel:
     """Give a new channel in a SQLite file."""
     return channel_on("sqlite")
+
+
+@pytest.fixture
+def configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give the file that the host's configuration would be in."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setattr(config, "_configured", {})
+    path = tmp_path / "config" / "archimport" / "config.toml"
+    path.parent.mkdir(parents=True)
+    return path

@@ -1,4 +1,4 @@
-"""Passwords and TLS: what a host's configuration says, and where a password must not turn up."""
+"""Passwords: what a host's configuration says, and where a password must not turn up."""
 
 from __future__ import annotations
 
@@ -6,37 +6,21 @@ import importlib
 import logging
 import os
 import pickle
-import socket
 import subprocess
 import sys
-import threading
 import traceback
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 import sqlalchemy
-from proxy import Proxy
 from servers import SERVERS
 from sqlalchemy import text
 
 import archimport
-from archimport.sql import config
-from archimport.sql.address import of_url
-from archimport.sql.engine import create_engine
-from archimport.sql.source import address_of
 
+pytestmark = pytest.mark.usefixtures("configuration")
 CANARY = "c4n4ry-s3cret"
-
-
-@pytest.fixture(autouse=True)
-def configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give the file that the host's configuration would be in."""
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setattr(config, "_configured", {})
-    path = tmp_path / "config" / "archimport" / "config.toml"
-    path.parent.mkdir(parents=True)
-    return path
 
 
 @pytest.fixture
@@ -242,94 +226,6 @@ def test_channel_of_the_configuration(sqlite, configuration: Path) -> None:
         with archimport.mount(source):
             assert importlib.import_module("a").value == expected
             del sys.modules["a"]
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "postgresql+psycopg://db.example.com/app",
-        "postgresql+psycopg:///app?host=db.example.com",
-        "postgresql+psycopg:///app?host=127.0.0.1,db.example.com",
-        "postgresql+psycopg://localhost/app?hostaddr=192.0.2.1",
-        "postgresql+psycopg:///app?conninfo=host%3D192.0.2.1",
-        "postgresql+psycopg:///app?service=prod",
-        "mysql+pymysql://db.example.com/app",
-        "mysql+pymysql:///app?read_default_file=my.cnf",
-        "mssql+pyodbc://db.example.com/app",
-    ],
-)
-def test_remote_servers_must_show_who_they_are(url: str) -> None:
-    weak = {"postgresql+psycopg": "sslmode=require", "mysql+pymysql": "ssl_check_hostname=false", "mssql+pyodbc": ""}
-    query = weak[url.partition(":")[0]]
-    with pytest.raises(archimport.ConfigError, match=r"verified TLS|not installed"):
-        create_engine(of_url(f"{url}{'&' if '?' in url else '?'}{query}"), reading=True)
-
-
-@pytest.mark.parametrize("variable", ["PGHOST", "PGHOSTADDR", "PGSERVICE"])
-def test_environment_that_leads_elsewhere(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(variable, "db.example.com")
-    with pytest.raises(archimport.ConfigError, match="verified TLS"):
-        create_engine(of_url("postgresql+psycopg:///app?sslmode=prefer"), reading=True)
-
-
-@pytest.mark.parametrize("kind", SERVERS)
-def test_server_without_tls_gets_no_password(kind: str, channel_on) -> None:
-    """An address of this machine that is no loopback stands for a remote one; what answers there speaks no TLS."""
-    channel = channel_on(kind)
-    with Proxy(channel.source) as proxy, Relay(proxy.port) as relay:
-        near = sqlalchemy.make_url(proxy.url)
-        far = near.set(host=relay.host, port=relay.port, username="somebody").render_as_string(hide_password=False)
-        archimport.sql.configure("far", far, password=lambda: CANARY)
-        with pytest.raises(archimport.ArchimportError):
-            archimport.mount("sql:far")
-        assert CANARY.encode() not in relay.heard
-        assert b"somebody" not in relay.heard
-
-
-class Relay:
-    """Listens where it is not taken for this machine, and hears what a client says before any TLS."""
-
-    def __init__(self, port: int) -> None:
-        self.heard = b""
-        self._target = port
-        self.host = socket.gethostname()
-        self._listener = socket.create_server(("", 0))
-        self.port = self._listener.getsockname()[1]
-
-    def __enter__(self) -> Relay:
-        threading.Thread(target=self._accept, daemon=True).start()
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._listener.close()
-
-    def _accept(self) -> None:
-        try:
-            while True:
-                client, _ = self._listener.accept()
-                server = socket.create_connection(("127.0.0.1", self._target))
-                threading.Thread(target=self._pump, args=(server, client, False), daemon=True).start()
-                threading.Thread(target=self._pump, args=(client, server, True), daemon=True).start()
-        except OSError:
-            return
-
-    def _pump(self, source: socket.socket, target: socket.socket, is_client: bool) -> None:
-        try:
-            while data := source.recv(65536):
-                if is_client:
-                    self.heard += data
-                target.sendall(data)
-        except OSError:
-            pass
-        source.close()
-        target.close()
-
-
-def test_the_host_may_allow_it(configuration: Path) -> None:
-    configuration.write_text("[sql.lab]\nurl = 'mysql+pymysql://db.example.com/app'\nallow_insecure = true\n")
-    assert create_engine(address_of("sql:lab"), reading=True)
-    with pytest.raises(archimport.ConfigError):
-        archimport.mount("mysql+pymysql://db.example.com/app?allow_insecure=true")
 
 
 def test_asynchronous_engines() -> None:
