@@ -61,15 +61,13 @@ __all__ = [*sorted(name for names in _HOMES.values() for name in names), "pack"]
 
 def __getattr__(name: str) -> object:
     """Import the home of a public name on its first use, and keep the name (PEP 562)."""
-    import importlib  # deferred: `import archimport` is to load nothing
-
     for home, names in _HOMES.items():
         if name in names:
-            value: object = getattr(importlib.import_module(f"archimport.{home}"), name)
+            value: object = getattr(__import__(f"archimport.{home}", fromlist=[name]), name)
             globals()[name] = value
             return value
     if name in _SUBPACKAGES:
-        return importlib.import_module(f"archimport.{name}")
+        return __import__(f"archimport.{name}", fromlist=[name])
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

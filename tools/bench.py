@@ -16,6 +16,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import sqlalchemy
+
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
@@ -26,6 +28,10 @@ ROUNDS = 7
 #: What is imported, and the requirement that has it.
 WORK = {"sympy": "sympy", "django.db": "django"}
 FOLDER = "import sys, time; sys.path.insert(0, sys.argv[1]); mounted = 0.0; start = time.perf_counter()"
+SQLITEIMPORT = (
+    "import sys, time; sys.path.append({rival!r}); start = time.perf_counter(); import sqliteimport;"
+    "sqliteimport.load(sys.argv[1]); mounted = time.perf_counter() - start"
+)
 STORE = (
     "import sys, time; start = time.perf_counter(); import archimport; archimport.mount(sys.argv[1]);"
     "mounted = time.perf_counter() - start"
@@ -65,6 +71,24 @@ def databases(base: Path) -> Iterator[tuple[str, str]]:
             print(f"left out: {exc}")
 
 
+def installed(base: Path, requirement: str) -> Path:
+    """Install a requirement into a folder of its own."""
+    folder = base / requirement
+    pip = [sys.executable, "-m", "pip", "install", "-q", "--target", str(folder), requirement]
+    subprocess.run(pip, check=True, env=clean(PIP_DISABLE_PIP_VERSION_CHECK="1"))
+    return folder
+
+
+def sqliteimport(base: Path, folder: Path) -> tuple[str, str]:
+    """Put a folder into a database of the one peer there is: the code that mounts it, and where it is."""
+    rival = installed(base, "sqliteimport[cli]")
+    database = str(base / f"{folder.name}.sqliteimport")
+    for arguments in (["bundle", str(folder), database], ["compile", database]):
+        command = [sys.executable, "-m", "sqliteimport", *arguments]
+        subprocess.run(command, check=True, env=clean(PYTHONPATH=str(rival)), capture_output=True)
+    return SQLITEIMPORT.format(rival=str(rival)), database
+
+
 def on_channel(url: str, channel: str) -> str:
     """Give the URL of a channel."""
     return f"{url}{'&' if '?' in url else '?'}channel={channel}"
@@ -75,10 +99,8 @@ def imports(base: Path) -> Iterable[str]:
     import archimport
 
     for module, requirement in WORK.items():
-        folder = base / requirement
-        pip = [sys.executable, "-m", "pip", "install", "-q", "--target", str(folder), requirement]
-        subprocess.run(pip, check=True, env=clean(PIP_DISABLE_PIP_VERSION_CHECK="1"))
-        cases = {"folder": (FOLDER, str(folder))}
+        folder = installed(base, requirement)
+        cases = {"folder": (FOLDER, str(folder)), "sqliteimport": sqliteimport(base, folder)}
         for kind, url in databases(base):
             archimport.sql.publish(url, [folder], channel=requirement)
             cases[kind] = STORE, on_channel(url, requirement)
@@ -98,7 +120,7 @@ def imports(base: Path) -> Iterable[str]:
 
 
 def mounts(base: Path) -> Iterable[str]:
-    """Mount and import one module, with 100 and 10,000 members in the release and 1,000,000 in the SQLite database."""
+    """Mount and import one module, with 100 and 10,000 members in the release and 1,000,000 in the database."""
     from archimport.sql.source import address_of
     from archimport.sql.writer import publish
 
@@ -106,8 +128,7 @@ def mounts(base: Path) -> Iterable[str]:
         for members in (100, 10_000):
             tree = {f"p/m{number}.py": partial(bytes, f"value = {number}\n".encode()) for number in range(members)}
             publish(address_of(url), {"p/__init__.py": bytes, **tree}, f"m{members}")
-        if kind == "sqlite":
-            fill(base / "modules.db", 1_000_000)
+        fill(kind, url)
         for members in (100, 10_000):
             for temperature in ("cold", "warm"):
                 cache = base / f"cache-{kind}-{members}"
@@ -123,15 +144,32 @@ def mounts(base: Path) -> Iterable[str]:
                 yield told(f"{kind}, {members} members, {temperature}: and import", [total for _, total in figures])
 
 
-def fill(path: Path, count: int) -> None:
-    """Put contents of other releases into a SQLite database."""
-    import sqlite3
+#: Puts a million contents of other releases into a database, and tells its planner, by kind.
+FILL = {
+    "sqlite": (
+        """WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000)
+        INSERT INTO archimport_blob SELECT printf('%064d', i), 0, 'stored', zeroblob(200) FROM n""",
+        "ANALYZE",
+    ),
+    "postgresql": (
+        """INSERT INTO archimport_blob SELECT lpad(i::text, 64, '0'), 0, 'stored', decode(repeat('00', 200), 'hex')
+        FROM generate_series(1, 1000000) AS n(i)""",
+        "ANALYZE archimport_blob",
+    ),
+    "mysql": (
+        "INSERT INTO archimport_blob SELECT lpad(seq, 64, '0'), 0, 'stored', repeat('x', 200) FROM seq_1_to_1000000",
+        "ANALYZE TABLE archimport_blob",
+    ),
+}
 
-    connection = sqlite3.connect(path)
-    rows = ((f"{number:064x}", 0, "stored", b"x" * 200) for number in range(count))
-    connection.executemany("INSERT OR IGNORE INTO archimport_blob VALUES (?, ?, ?, ?)", rows)
-    connection.commit()
-    connection.close()
+
+def fill(kind: str, url: str) -> None:
+    """Let a database hold a million contents more."""
+    engine = sqlalchemy.create_engine(url)
+    with engine.begin() as connection:
+        for statement in FILL[kind]:
+            connection.exec_driver_sql(statement)
+    engine.dispose()
 
 
 def herd(base: Path) -> Iterable[str]:

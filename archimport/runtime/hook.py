@@ -8,7 +8,6 @@ from _thread import allocate_lock, get_ident
 
 from archimport.runtime import namespace
 from archimport.runtime.finder import StoreFinder
-from archimport.runtime.loader import register_with_abc
 from archimport.runtime.location import split_scheme
 from archimport.runtime.metadata import MetadataFinder
 from archimport.runtime.registry import Registry
@@ -28,14 +27,6 @@ _mounting = allocate_lock()
 
 def install() -> None:
     """Put the path hook first on `sys.path_hooks`, and the metadata finder first on `sys.meta_path`; idempotent."""
-    import importlib.abc  # noqa: F401 - deferred: some seventy modules before Python 3.14, which a bundle does without
-
-    register_with_abc()
-    install_hook()
-
-
-def install_hook() -> None:
-    """Do what `install` does, without loading `importlib.abc`."""
     if path_hook not in sys.path_hooks:
         sys.path_hooks.insert(0, path_hook)
         for entry, finder in tuple(sys.path_importer_cache.items()):

@@ -3,56 +3,91 @@
 from __future__ import annotations
 
 from archimport.runtime.errors import FormatError
-from archimport.runtime.names import check_name
+from archimport.runtime.names import check_names
 from archimport.runtime.store import Entry
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable, KeysView, Sequence
+
+    _Names = list[str]
 
 
 class MemberIndex:
-    """Answer `lookup` and `list` from entries held in memory; never changed once made, so threads may share it.
+    """Answer `lookup` and `list` from members held in memory; what it says never changes, so threads may share it.
 
     Folders need no entry of their own. FormatError if a name occurs twice, cannot be a member's, or is both a file
-    and a folder: an archive has one meaning.
+    and a folder: an archive has one meaning. A subclass may hold less than an entry for each file, and make that when
+    it is asked for: most members of most archives are never looked at.
     """
 
-    __slots__ = ("_children", "files")
+    __slots__ = ("_children", "_folders", "_rows")
 
     def __init__(self, entries: Iterable[Entry]) -> None:
-        self.files: dict[str, Entry] = {}
-        folders: set[str] = set()
-        self._children: dict[str, dict[str, None]] = {"": {}}
-        for entry in entries:
-            path = check_name(entry.path)
-            if path in self.files or path in folders:
-                raise FormatError("member occurs twice", member=path)
-            if entry.is_dir:
-                folders.add(path)
-                self._children.setdefault(path, {})
-            else:
-                self.files[path] = entry
-            self._add_to_folders(path)
-        for path in self.files.keys() & self._children.keys():
+        entries = tuple(entries)
+        files = [entry for entry in entries if not entry.is_dir]
+        paths, folders = [entry.path for entry in files], [entry.path for entry in entries if entry.is_dir]
+        self._build(paths, files, folders)
+        self._check(paths, folders)
+
+    def _build(self, paths: Sequence[str], rows: Iterable[object], folders: Collection[str] = ()) -> None:
+        """Take files by path, each with what `_entry` makes its entry of, and folders that may be empty."""
+        self._rows = dict(zip(paths, rows, strict=True))
+        self._folders = _with_parents({*folders, *[path.rpartition("/")[0] for path in paths]})
+        self._children: dict[str, Sequence[str]] | None = None
+
+    def _check(self, paths: Sequence[str], folders: Collection[str] = ()) -> None:
+        for named in (paths, folders):
+            check_names(named)
+            if len(set(named)) != len(named):
+                raise FormatError("member occurs twice", member=_first_again(named))
+        for path in self._rows.keys() & self._folders:
             raise FormatError("member is both a file and a folder", member=path)
 
-    def _add_to_folders(self, path: str) -> None:
-        while path:
-            folder, _, name = path.rpartition("/")
-            if folder in self._children:
-                self._children[folder][name] = None
-                return
-            self._children[folder] = {name: None}
-            path = folder
+    def _entry(self, path: str, row: object) -> Entry:
+        """Give the entry of a file."""
+        return row  # type: ignore[return-value]  # what the constructor was given
+
+    @property
+    def paths(self) -> KeysView[str]:
+        """The paths of all files."""
+        return self._rows.keys()
+
+    def files(self) -> list[Entry]:
+        """Give the entries of all files."""
+        return [self._entry(path, row) for path, row in self._rows.items()]
 
     def lookup(self, path: str) -> Entry | None:
         """Give the entry at `path`, or None."""
-        entry = self.files.get(path)
-        if entry is None and path in self._children:
-            return Entry(path, is_dir=True)
-        return entry
+        row = self._rows.get(path)
+        if row is not None:
+            return self._entry(path, row)
+        return Entry(path, is_dir=True) if path in self._folders else None
 
     def list(self, folder: str) -> list[str]:
         """Give the sorted names of the children of `folder`; none where there is no such folder."""
-        return sorted(self._children.get(folder, ()))
+        if self._children is None:  # imports do without
+            self._children = self._by_folder()
+        return [*self._children.get(folder, ())]
+
+    def _by_folder(self) -> dict[str, Sequence[str]]:
+        children: dict[str, _Names] = {folder: [] for folder in self._folders}
+        for path in (self._rows.keys() | self._folders) - {""}:
+            folder, _, name = path.rpartition("/")
+            children[folder].append(name)
+        return {folder: sorted(names) for folder, names in children.items()}
+
+
+def _with_parents(folders: set[str]) -> set[str]:
+    found = {""}
+    for folder in folders:
+        parent = folder
+        while parent not in found:
+            found.add(parent)
+            parent = parent.rpartition("/")[0]
+    return found
+
+
+def _first_again(names: Iterable[str]) -> str:
+    seen: set[str] = set()
+    return next(name for name in names if name in seen or seen.add(name))  # type: ignore[func-returns-value]  # None

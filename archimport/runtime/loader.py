@@ -1,7 +1,7 @@
 """The loaders: what importlib asks of a loader, derived from three methods against the store.
 
 `StoreLoader` takes its base where zipimport takes it, from the import machinery itself, since `importlib.abc` would
-load some seventy modules; `hook` registers it there as a virtual subclass.
+load some seventy modules before Python 3.14.
 """
 
 from __future__ import annotations
@@ -35,6 +35,12 @@ class StoreLoader(SourceLoader):
         self.path = path
         self.store = store
         self.entry = entry
+
+    @property  # type: ignore[misc]  # of `object` one might set it
+    def __class__(self) -> type[StoreLoader]:
+        """The type. `isinstance` looks here before it asks an abstract class, which must know of this class by then."""
+        _register_with_abc()
+        return type(self)
 
     def __eq__(self, other: object) -> bool:
         """Equal loaders load the same module from the same place; specs compare their loaders."""
@@ -181,7 +187,7 @@ def _tell_loaded_modules(loader: StoreLoader) -> None:
     """Let `linecache` find the source of a module without the module: warnings, pdb and inspect need that.
 
     Done here and not in `exec_module`, where it would leave a frame of ours in every traceback. What is loaded before
-    `linecache` is told to it when it is there: before Python 3.13 it is worth twenty modules, `importlib.abc` seventy.
+    `linecache` is told to it when it is there: before Python 3.13 it is worth twenty modules.
     """
     _unseeded[loader.path] = ref(loader)
     if sys.version_info >= (3, 13):
@@ -192,7 +198,7 @@ def _tell_loaded_modules(loader: StoreLoader) -> None:
         while _unseeded:
             path, unseeded = _unseeded.popitem()
             linecache.cache[path] = (_lines_of(unseeded),)  # the lazy entry that linecache.lazycache makes
-    register_with_abc()
+    _register_with_abc()
 
 
 def _lines_of(alive: ref[StoreLoader]) -> Callable[[], str | None]:
@@ -208,8 +214,8 @@ def _lines_of(alive: ref[StoreLoader]) -> Callable[[], str | None]:
     return lines
 
 
-def register_with_abc() -> None:
-    """Make `isinstance(loader, importlib.abc.SourceLoader)` true, once something has loaded that module."""
+def _register_with_abc() -> None:
+    """Make this a subclass of `importlib.abc.SourceLoader`, once something has loaded that module."""
     abc = sys.modules.get("importlib.abc")
     if abc is not None and not issubclass(StoreLoader, abc.SourceLoader):
         abc.SourceLoader.register(StoreLoader)

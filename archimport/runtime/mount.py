@@ -11,7 +11,6 @@ from archimport.runtime.hook import (
     discard_unmounted,
     forget_finders,
     install,
-    install_hook,
     put_on_path,
     registry,
     take_off_path,
@@ -70,7 +69,7 @@ def reopen(path: str, source: str, options: dict[str, object], pinned: dict[str,
 
     What cannot be opened is an error of the child's imports: one now would end it before its program begins.
     """
-    install_hook()
+    install()
     if os.path.isfile(_HOME) and source != _HOME:  # what opens the source may be in the bundle that carries this
         _open_quietly(_HOME, {}, {})
     return PathEntry(path, source, options, _open_quietly(source, options, pinned, path))
@@ -190,6 +189,6 @@ def mount(source: str | os.PathLike[str] | Store | Engine, /, *, position: int =
 
 def open_bundle(location: str) -> Store:
     """Open the bundle that the interpreter was started with, and give its store."""
-    install_hook()
+    install()
     with Alone():
         return registry.open(open_for_mount(registry, location))

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from archimport.runtime.errors import FormatError, LimitError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
 #: The longest member name, in bytes of UTF-8.
 MAX_NAME = 1024
 #: The deepest member: the number of parts of its name.
@@ -37,6 +41,16 @@ def check_name(name: str) -> str:
 
 
 _PARTS_REFUSED = frozenset(("", ".", ".."))
+_TEXTS_REFUSED = ("//", "/./", "/../", "\\", ":")
+
+
+def check_names(names: Collection[str]) -> None:
+    """Raise what `check_name` raises for the first of many names that cannot be a member's; plain ones cost little."""
+    text = f"/{'/ /'.join(names)}/" if names else ""
+    is_plain = text.isascii() and text.isprintable() and not any(refused in text for refused in _TEXTS_REFUSED)
+    if not is_plain or max(map(len, names), default=0) > MAX_DEPTH:
+        for name in names:
+            check_name(name)
 
 
 def normalise(path: str) -> str | None:

@@ -1,10 +1,12 @@
-"""Contents in batches: round trips are what a database costs, so what is likely to be asked for next comes along.
+"""Contents in batches: round trips are what a database costs, so what will be asked for next comes along.
 
-What a program read the last time comes first, then the neighbours of what is asked for, then the rest; each batch is
-allowed four times the one before, so that few statements fetch any program, and little more than it needs.
+What a program read the last time comes with the first of it, and nothing else. Where that is not known, neighbours of
+what is asked for come, in batches that grow while the network is quick and shrink before a statement is out of time.
 """
 
 from __future__ import annotations
+
+import time
 
 from archimport.runtime import cache, codec
 from archimport.runtime.digest import digest
@@ -13,15 +15,21 @@ from archimport.sql.schema import MAX_BATCH, PART_SIZE, select_blobs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
+    from typing import TypeVar
 
     from archimport.runtime.store import Entry
     from archimport.sql.database import Database, Query, Rows
 
-_FIRST_BATCH = 1 << 20
-_GROWTH = 4
-#: What a slow network brings within the time limit of a statement.
-_LARGEST_BATCH = 16 << 20
+    Item = TypeVar("Item")
+
+_MIB = 1 << 20
+#: How many bytes come unasked, one number after the other; statements to a local database cost too little to go on.
+_FAR, _NEAR = (_MIB // 4, _MIB, 4 * _MIB, 16 * _MIB), (_MIB, 4 * _MIB, 0)
+#: In seconds: the next number after a batch that took less, the one before after a batch that took more.
+_QUICK, _SLOW = 1.0, 4.0
+#: How many bytes that nobody has asked for yet are kept.
+_MOST_READY = 16 * _MIB
 #: What is not larger stays when it was read: small files are often alike.
 _SMALL = 4096
 #: How a content is stored.
@@ -36,24 +44,32 @@ class Blobs:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._ready: dict[bytes, bytes] = {}
-        self._batch = _FIRST_BATCH
+        self._sizes = _NEAR if database.local else _FAR
+        self._step = self._sizes.index(_MIB)
 
-    def read(self, entry: Entry, likely: Iterable[Entry]) -> bytes:
-        """Give the verified content of `entry`, and fetch with it what comes first of `likely`."""
+    def read(self, entry: Entry, known: Iterable[Entry], guessed: Iterable[Entry]) -> bytes:
+        """Give the verified content of `entry`; what is `known` to be read next comes too, then what is `guessed`."""
         key = entry.digest or b""
         content = self._ready.get(key)
+        if content is None and not self._database.local:
+            content = cache.get(_CACHED, key.hex(), expected=key)
         if content is None:
-            content = None if self._database.local else cache.get(_CACHED, key.hex(), expected=key)
-        if content is None:
-            found = self.fetch(self._choose(entry, likely))
-            wanted = found[key]
-            self._ready.update({other: content for other, content in found.items() if isinstance(content, bytes)})
-            if isinstance(wanted, ArchimportError):
-                raise wanted
-            content = wanted
+            content = self._read_batch(entry, known, guessed)
         if len(content) > _SMALL:
             self._ready.pop(key, None)
         return content
+
+    def _read_batch(self, entry: Entry, known: Iterable[Entry], guessed: Iterable[Entry]) -> bytes:
+        start = time.monotonic()
+        found = self.fetch(self._choose(entry, known, guessed))
+        self._adapt(time.monotonic() - start)
+        wanted = found[entry.digest or b""]
+        if isinstance(wanted, ArchimportError):
+            raise wanted
+        if sum(map(len, self._ready.values())) > _MOST_READY:
+            self._ready.clear()
+        self._ready.update({key: content for key, content in found.items() if isinstance(content, bytes)})
+        return wanted
 
     def fetch(self, wanted: Iterable[Entry]) -> dict[bytes, bytes | ArchimportError]:
         """Give the verified contents of entries by digest, or what is wrong with one: it harms no other."""
@@ -65,21 +81,32 @@ class Blobs:
                     cache.put(_CACHED, key.hex(), content)
         return contents
 
-    def _choose(self, entry: Entry, likely: Iterable[Entry]) -> list[Entry]:
+    def _choose(self, entry: Entry, known: Iterable[Entry], guessed: Iterable[Entry]) -> list[Entry]:
         chosen = {entry.digest: entry}
-        room = self._batch - entry.size
-        self._batch = min(self._batch * _GROWTH, _LARGEST_BATCH)
-        for other in likely:
-            key = other.digest
-            if key is None or key in chosen or key in self._ready or other.size > room:
-                continue
-            if not self._database.local and cache.has(_CACHED, key.hex()):
-                continue
-            chosen[key] = other
-            room -= other.size
-            if len(chosen) == MAX_BATCH:
-                break
+        unasked = self._sizes[self._step]
+        self._add(chosen, known, _MOST_READY if self._database.local else unasked)
+        self._add(chosen, guessed, unasked)
         return list(chosen.values())
+
+    def _add(self, chosen: dict[bytes | None, Entry], likely: Iterable[Entry], most: int) -> None:
+        room = most - sum(entry.size for entry in chosen.values())
+        if room <= 0:
+            return
+        for entry in likely:
+            if len(chosen) == MAX_BATCH:
+                return
+            if entry.size <= room and entry.digest not in chosen and not self._has(entry.digest or b""):
+                chosen[entry.digest] = entry
+                room -= entry.size
+
+    def _has(self, key: bytes) -> bool:
+        return key in self._ready or (not self._database.local and cache.has(_CACHED, key.hex()))
+
+    def _adapt(self, seconds: float) -> None:
+        if seconds < _QUICK:
+            self._step = min(self._step + 1, len(self._sizes) - 1)
+        elif seconds > _SLOW:
+            self._step = max(self._step - 1, 0)
 
 
 def select_one(query: Query, wanted: Entry) -> bytes:
@@ -132,3 +159,17 @@ def _content(key: str, rows: Rows, size: int) -> bytes:
 def split(stored: bytes) -> list[bytes]:
     """Cut what is stored into the parts of its rows; one part, perhaps empty, at least."""
     return [stored[start : start + PART_SIZE] for start in range(0, len(stored), PART_SIZE)] or [b""]
+
+
+def grouped(sized: Iterable[tuple[Item, int]], most: int) -> Iterator[list[Item]]:
+    """Give items, each with its size, in groups for a statement: of `most` bytes, or of one item that is larger."""
+    group: list[Item] = []
+    total = 0
+    for item, size in sized:
+        if group and (total + size > most or len(group) == MAX_BATCH):
+            yield group
+            group, total = [], 0
+        group.append(item)
+        total += size
+    if group:
+        yield group

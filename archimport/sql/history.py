@@ -160,7 +160,7 @@ def _live(connection: Connection, releases: set[int]) -> set[str]:
     live = {key for _, key, _ in rows}
     for entry in entries:
         content = select_one(partial(_query, connection), entry)
-        live |= {(member.digest or b"").hex() for member in manifest.parse(content).files.values()}
+        live |= {(member.digest or b"").hex() for member in manifest.ManifestIndex(content).files()}
     return live
 
 

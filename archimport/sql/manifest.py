@@ -1,10 +1,12 @@
 """The manifest: what a release holds, as bytes whose digest is the release's identity.
 
-One line of text for each member, sorted by path: the digest of its content, its size, the digest of the source that it
-is the bytecode of (or `-`), and its path.
+It has columns, so that opening a release costs little whatever its size: records of one length, then the paths, as
+docs/sql-schema.md says.
 """
 
 from __future__ import annotations
+
+import struct
 
 from archimport.runtime.digest import DIGEST_SIZE, digest
 from archimport.runtime.errors import FormatError
@@ -15,46 +17,63 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_HEADER = "archimport manifest 1"
+_MAGIC = b"archimport manifest 1\n"
+_COUNT = struct.Struct("<I")
+#: Digest and size of the content, and the digest of the source that it is the bytecode of.
+_RECORD = struct.Struct(f"<{DIGEST_SIZE}sQ{DIGEST_SIZE}s")
+_START = len(_MAGIC) + _COUNT.size
+_NO_SOURCE = bytes(DIGEST_SIZE)
 
 
-def parse(data: bytes) -> MemberIndex:
-    """Give the index of a manifest; FormatError or LimitError if it is none.
+class ManifestIndex(MemberIndex):
+    """The index of a manifest; FormatError or LimitError if it is none, unless the same bytes were checked before.
 
-    Bytecode that is not of the source beside it makes a manifest a false one: no other check comes before it runs.
+    Bytecode that is not of the source beside it makes a manifest a false one, which `lookup` says of what it finds: no
+    other check comes before it runs.
     """
-    try:
-        header, *lines = data.decode().split("\n")
-        if header != _HEADER or lines.pop() != "":
+
+    __slots__ = ("_content",)
+
+    def __init__(self, content: bytes, *, is_checked: bool = False) -> None:
+        self._content = content
+        try:
+            (count,) = _COUNT.unpack_from(content, len(_MAGIC))
+            end = _START + count * _RECORD.size
+            *paths, rest = content[end:].decode().split("\n")
+        except (struct.error, ValueError) as exc:
+            raise FormatError("not a manifest of version 1") from exc
+        if content[: len(_MAGIC)] != _MAGIC or rest or len(paths) != count or paths != sorted(paths):
             raise FormatError("not a manifest of version 1")
-        index = MemberIndex(map(_entry, lines))
-    except ValueError as exc:  # no text, too few fields, no number
-        raise FormatError("not a manifest of version 1") from exc
-    for path, entry in index.files.items():
-        source = index.files.get(source_of(path) or "")
-        if source is not None and entry.handle != source.digest:
+        self._build(paths, range(_START, end, _RECORD.size))
+        if not is_checked:
+            self._check(paths)
+
+    def _entry(self, path: str, row: object) -> Entry:
+        key, size, bound = self._record(row)
+        source = self._rows.get(source_of(path) or "")
+        if source is not None and bound != self._record(source)[0]:
             raise FormatError("bytecode is not of the source beside it", member=path)
-    return index
+        return Entry(path, size=size, mtime=int.from_bytes(key[:4], "little"), digest=key)
 
-
-def _entry(line: str) -> Entry:
-    content, size, source, path = line.split(" ", 3)
-    key = bytes.fromhex(content)
-    if len(key) != DIGEST_SIZE:
-        raise ValueError
-    handle = None if source == "-" else bytes.fromhex(source)
-    return Entry(path, size=int(size), mtime=int.from_bytes(key[:4], "little"), digest=key, handle=handle)
+    def _record(self, row: object) -> tuple[bytes, int, bytes]:
+        return _RECORD.unpack_from(self._content, row)  # type: ignore[arg-type]  # what the constructor gave
 
 
 def render(entries: Iterable[Entry]) -> bytes:
-    """Give the manifest of entries that have `path`, `size` and `digest`, bytecode bound to the source beside it."""
-    files = {entry.path: entry for entry in entries}
-    lines = [_HEADER]
-    for path, entry in sorted(files.items()):
+    """Give the manifest of entries that have `path`, `size` and `digest`, bytecode bound to the source beside it.
+
+    FormatError or LimitError if it could not be read back.
+    """
+    files = {entry.path: entry for entry in sorted(entries, key=lambda entry: entry.path)}
+    records = []
+    for path, entry in files.items():
         source = files.get(source_of(path) or "")
-        bound = (source.digest or b"").hex() if source else "-"
-        lines.append(f"{(entry.digest or b'').hex()} {entry.size} {bound} {path}")
-    return "\n".join([*lines, ""]).encode()
+        bound = source.digest if source else _NO_SOURCE
+        records.append(_RECORD.pack(entry.digest, entry.size, bound))
+    paths = "".join(f"{path}\n" for path in files)
+    content = b"".join([_MAGIC, _COUNT.pack(len(files)), *records, paths.encode("utf-8", "surrogatepass")])
+    ManifestIndex(content)
+    return content
 
 
 def entry_of(path: str, content: bytes) -> Entry:

@@ -8,12 +8,12 @@ from archimport.runtime import cache
 from archimport.runtime.digest import DIGEST_SIZE, digest
 from archimport.runtime.errors import ConfigError, FormatError, LimitError, ReleaseGone
 from archimport.runtime.store import Entry
-from archimport.sql import manifest, schema
+from archimport.sql import schema
 from archimport.sql.blobs import select_one
+from archimport.sql.manifest import ManifestIndex
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from archimport.runtime.index import MemberIndex
     from archimport.sql.database import Query
 
 _MANIFESTS = "manifest"
@@ -29,9 +29,9 @@ class Pin:
 
     __slots__ = ("index", "manifest", "number", "serial")
 
-    def __init__(self, key: bytes, content: bytes, number: int | None = None, serial: int | None = None) -> None:
+    def __init__(self, index: ManifestIndex, key: bytes, number: int | None = None, serial: int | None = None) -> None:
         self.manifest = key
-        self.index: MemberIndex = manifest.parse(content)
+        self.index = index
         self.number = number
         self.serial = serial
 
@@ -62,11 +62,12 @@ class Selector:
         if entry.size > _LARGEST_MANIFEST:
             raise LimitError(f"a manifest of {entry.size} bytes is too large")
         key = entry.digest or b""
-        content = cache.get(_MANIFESTS, key.hex(), key)
-        if content is None:
+        index = _index_from_cache(key)
+        if index is None:
             content = select_one(query, entry)
+            index = ManifestIndex(content)
             cache.put(_MANIFESTS, key.hex(), content)
-        return Pin(key, content, number, serial)
+        return Pin(index, key, number, serial)
 
     def manifest(self, query: Query) -> bytes:
         """Read the digest of the manifest alone: one statement."""
@@ -94,8 +95,14 @@ class Selector:
 
 def from_cache(key: bytes) -> Pin | None:
     """Give the release with that manifest, if the user's cache has it."""
+    index = _index_from_cache(key)
+    return Pin(index, key) if index is not None else None
+
+
+def _index_from_cache(key: bytes) -> ManifestIndex | None:
+    """Give the index of a manifest that was checked before it was kept."""
     content = cache.get(_MANIFESTS, key.hex(), key)
-    return Pin(key, content) if content is not None else None
+    return ManifestIndex(content, is_checked=True) if content is not None else None
 
 
 def remember(location: str, pin: Pin) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from archimport.runtime.errors import ConfigError
 from archimport.runtime.location import split_scheme
 from archimport.runtime.registry import Request
-from archimport.sql import table_store
 from archimport.sql.address import number_of, quoted_file
 from archimport.sql.schema import MAIN
 from archimport.sql.source import address_of
@@ -27,13 +26,12 @@ def request(source: object, folder: str = "") -> Request:
     def open_it(*, schema: str | None = None, pinned: str | None = None, **options: object) -> Store:
         if schema is not None:
             address.said["schema"] = schema
-        is_table = "table" in options
-        unknown = options.keys() - (table_store.OPTIONS if is_table else OPTIONS)
-        if unknown:
-            what = "an existing table" if is_table else "a database"
-            raise ConfigError(f"{what} takes no option {min(unknown)!r}", store=address.place)
-        if is_table:
+        if "table" in options:
+            from archimport.sql import table_store  # deferred: most databases are ours
+
+            _check_options("an existing table", table_store.OPTIONS, options, address)
             return table_store.TableStore(open_database(address), address, **options)  # type: ignore[arg-type]  # checked
+        _check_options("a database", OPTIONS, options, address)
         return open_store(address, pinned, **options)
 
     return Request(
@@ -43,6 +41,12 @@ def request(source: object, folder: str = "") -> Request:
         address.said.get("path", folder),
         ("channel", "schema", "table", "package"),
     )
+
+
+def _check_options(what: str, known: frozenset[str], given: dict[str, object], address: Address) -> None:
+    unknown = given.keys() - known
+    if unknown:
+        raise ConfigError(f"{what} takes no option {min(unknown)!r}", store=address.place)
 
 
 def _source(text: str, address: Address) -> str:

@@ -19,7 +19,7 @@ class Startup:
     def __init__(self, location: str) -> None:
         self._key = digest(os.fsencode(f"{sys.implementation.cache_tag} {sys.argv[:1]} {location}")).hex()
         self._paths: dict[str, None] = {}
-        self._known: tuple[str, ...] | None = None
+        self._known: dict[str, None] | None = None
         atexit.register(self.save)  # holds this record, not the store
 
     def note(self, path: str) -> None:
@@ -27,15 +27,19 @@ class Startup:
         if len(self._paths) < _MOST:
             self._paths[path] = None
 
-    def last(self) -> tuple[str, ...]:
-        """Give what was noted the last time."""
+    def was_read(self, path: str) -> bool:
+        """Whether a member was read in this process."""
+        return path in self._paths
+
+    def last(self) -> dict[str, None]:
+        """Give what was read the last time, in that order."""
         if self._known is None:
             text = cache.get(_CACHED, self._key) or b""
-            self._known = tuple(filter(None, text.decode("utf-8", "replace").split("\n")))
+            self._known = dict.fromkeys(filter(None, text.decode("utf-8", "replace").split("\n")))
         return self._known
 
     def save(self) -> None:
         """Keep what was noted, if it is more than is kept already."""
         atexit.unregister(self.save)
-        if not self._paths.keys() <= set(self.last()):
+        if not self._paths.keys() <= self.last().keys():
             cache.put(_CACHED, self._key, "\n".join(self._paths).encode())

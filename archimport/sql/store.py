@@ -8,12 +8,12 @@ from archimport.runtime.names import check_name
 from archimport.runtime.store import Changes, Entry, Store
 from archimport.sql import pin as pins
 from archimport.sql import schema
-from archimport.sql.blobs import Blobs
+from archimport.sql.blobs import Blobs, grouped
 from archimport.sql.startup import Startup
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from threading import Event
 
     from archimport.sql.address import Address
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 #: What `mount` may ask of a database.
 OPTIONS = frozenset({"channel", "release", "stale_ok", "writable"})
+#: So many bytes are asked for at once to verify them.
+_VERIFIED = 1 << 20
 
 
 def open_store(address: Address, pinned: str | None = None, **options: object) -> SqlStore:
@@ -122,25 +124,33 @@ class SqlStore(Store):
         """Give the content of a member; ReleaseGone, StoreUnavailable or IntegrityError if that cannot be."""
         self._startup.note(entry.path)
         try:
-            return self._blobs.read(entry, self._likely(entry))
+            return self._blobs.read(entry, self._entries(self._startup.last()), self._entries(self._near(entry.path)))
         except ArchimportError as exc:
             exc.store, exc.member = self.location, entry.path
             raise
 
-    def _likely(self, entry: Entry) -> Iterator[Entry]:
-        """Give what this program will ask for next, the likeliest first."""
-        files = self._pin.index.files
-        yield from (files[path] for path in self._startup.last() if path in files)
-        package = f"{entry.path.partition('/')[0]}/"
-        is_code = entry.path.endswith((".py", ".pyc"))
-        alike = [self._code_of(path) for path in files if path.endswith(".py")] if is_code else list(files)
-        yield from (files[path] for path in alike if path.startswith(package))
-        yield from (files[path] for path in alike if not path.startswith(package))
+    def _entries(self, paths: Iterable[str]) -> Iterator[Entry]:
+        """Give the entries of those members that were not read yet."""
+        files, startup = self._pin.index, self._startup
+        for path in paths:
+            if path in files.paths and not startup.was_read(path):
+                yield files.lookup(path)  # type: ignore[misc]  # it has it
+
+    def _near(self, path: str) -> Iterator[str]:
+        """Give what lies near a member; nothing if this program read that the last time: then the rest is known."""
+        if path in self._startup.last():
+            return
+        package = f"{path.partition('/')[0]}/"
+        is_code = path.endswith((".py", ".pyc"))
+        for is_near in (True, False):
+            for other in self._pin.index.paths:
+                if other.startswith(package) is is_near and (not is_code or other.endswith(".py")):
+                    yield self._code_of(other) if is_code else other
 
     def _code_of(self, path: str) -> str:
         """Give what an import of a source reads: its bytecode, where there is some for this Python."""
         cached = cached_member(path)
-        return cached if cached is not None and cached in self._pin.index.files else path
+        return cached if cached is not None and cached in self._pin.index.paths else path
 
     def write(self, path: str, data: bytes) -> None:
         """Publish a release that differs from the pinned one in `path`, and pin it.
@@ -192,7 +202,7 @@ class SqlStore(Store):
 
     def describe(self) -> dict[str, object]:
         """Give channel, release and size."""
-        files = self._pin.index.files.values()
+        files = self._pin.index.files()
         return {
             "channel": self._selector.channel,
             "serial": self._pin.serial,
@@ -200,14 +210,13 @@ class SqlStore(Store):
             "digest": self._pin.manifest.hex(),
             "members": len(files),
             "content": sum(entry.size for entry in files),
-            "runs": "__main__.py" in self._pin.index.files,
+            "runs": "__main__.py" in self._pin.index.paths,
         }
 
     def verify(self) -> Iterator[str]:
         """Read the release's contents from the database, past the user's cache."""
-        files = list(self._pin.index.files.values())
-        for start in range(0, len(files), schema.MAX_BATCH):
-            batch = files[start : start + schema.MAX_BATCH]
+        files = self._pin.index.files()
+        for batch in grouped(((entry, entry.size) for entry in files), _VERIFIED):
             found = self._blobs.fetch(batch)
             for entry in batch:
                 content = found[entry.digest or b""]
@@ -223,4 +232,4 @@ class SqlStore(Store):
 
 
 def _digests(pin: Pin) -> dict[str, object]:
-    return {path: entry.digest for path, entry in pin.index.files.items()}
+    return {entry.path: entry.digest for entry in pin.index.files()}

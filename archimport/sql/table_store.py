@@ -142,7 +142,7 @@ class TableStore(Store):
 
     def describe(self) -> dict[str, object]:
         """Give table, package and size."""
-        files = self._snapshot.index.files.values()
+        files = self._snapshot.index.files()
         return {
             "table": self._table,
             "package": self.package,
@@ -152,7 +152,7 @@ class TableStore(Store):
 
     def verify(self) -> Iterator[str]:
         """Read the table."""
-        yield f"{len(self._read(self._read_rows).index.files)} rows"
+        yield f"{len(self._read(self._read_rows).index.paths)} rows"
 
     def close(self) -> None:
         """Close the connection."""
@@ -160,4 +160,4 @@ class TableStore(Store):
 
 
 def _digests(snapshot: _Snapshot) -> dict[str, object]:
-    return {path: entry.digest for path, entry in snapshot.index.files.items()}
+    return {entry.path: entry.digest for entry in snapshot.index.files()}

@@ -9,7 +9,7 @@ from sqlalchemy import func, insert, select, update
 
 from archimport.runtime.errors import ConfigError, ConflictError
 from archimport.sql import manifest, tables
-from archimport.sql.blobs import split
+from archimport.sql.blobs import grouped, split
 from archimport.sql.schema import MAX_BATCH, check_channel
 from archimport.sql.server import NOTIFICATION
 from archimport.sql.transaction import engine_of, has_tables, is_there, now, reading, transaction, who
@@ -73,7 +73,6 @@ def publish(
     check_channel(channel)
     entries = {path: manifest.entry_of(path, content()) for path, content in members.items()}
     content = manifest.render(entries.values())
-    manifest.parse(content)  # a release that cannot be read is none
     sources = {entry.digest or b"": members[path] for path, entry in entries.items()}
     with transaction(address, create=True) as connection:
         head = head_in(connection, channel)
@@ -87,10 +86,9 @@ def derive(address: Address, channel: str, pin: Pin, path: str, data: bytes) -> 
     ConflictError if the channel points to another release.
     """
     changed = manifest.entry_of(path, data)
-    kept = [entry for name, entry in pin.index.files.items() if name != path and manifest.source_of(name) != path]
+    kept = [entry for entry in pin.index.files() if path not in (entry.path, manifest.source_of(entry.path))]
     entries = [*kept, changed]
     content = manifest.render(entries)
-    manifest.parse(content)
     with transaction(address) as connection:
         head = head_in(connection, channel)
         _check_head(head, head._replace(manifest=pin.manifest.hex()), channel)
@@ -177,16 +175,8 @@ def _upload(connection: Connection, contents: Mapping[bytes, Callable[[], bytes]
     there = _present(connection, [key.hex() for key in contents])
     missing = {key: content for key, content in contents.items() if key.hex() not in there}
     encode = _stored if connection.dialect.name == "sqlite" else _deflated
-    waiting: list[dict[str, object]] = []
-    size = 0
-    for row, length in _rows(missing, encode):
-        if waiting and size + length > _UPLOAD:
-            connection.execute(insert(tables.blob), waiting)
-            waiting, size = [], 0
-        waiting.append(row)
-        size += length
-    if waiting:
-        connection.execute(insert(tables.blob), waiting)
+    for rows in grouped(_rows(missing, encode), _UPLOAD):
+        connection.execute(insert(tables.blob), rows)
 
 
 def _present(connection: Connection, keys: list[str]) -> set[str]:

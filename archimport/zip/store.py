@@ -121,14 +121,14 @@ class ZipStore(Store):
 
     def describe(self) -> dict[str, object]:
         """Give size, number of members and compression methods."""
-        members = [_handle(entry)[1] for entry in self._index.files.values()]
+        members = [_handle(entry)[1] for entry in self._index.files()]
         names = {zip_format.METHODS[m.method][0] if m.method in zip_format.METHODS else m.method for m in members}
         return {
             "size": self._file.size,
             "members": len(members),
             "content": sum(member.size for member in members),
             "compression": ", ".join(sorted(map(str, names))),
-            "runs": "__main__.py" in self._index.files,
+            "runs": "__main__.py" in self._index.paths,
         }
 
     def close(self) -> None:
@@ -147,4 +147,4 @@ def _handle(entry: Entry) -> tuple[ContainerFile, Member]:
 
 
 def _versions(index: MemberIndex) -> dict[str, object]:
-    return {path: (entry.size, entry.mtime, _handle(entry)[1].crc) for path, entry in index.files.items()}
+    return {entry.path: (entry.size, entry.mtime, _handle(entry)[1].crc) for entry in index.files()}

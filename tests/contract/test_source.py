@@ -122,6 +122,7 @@ def test_loader_is_every_abstract_loader(store_place: Place) -> None:
         if hasattr(importlib.abc, name):
             assert isinstance(loader, getattr(importlib.abc, name))
     assert not isinstance(loader, importlib.machinery.SourceFileLoader)
+    assert loader.__class__ is type(loader)
 
 
 def test_get_data_takes_every_path_built_from_file(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 import sqlalchemy
@@ -17,6 +18,7 @@ from trees import Tree
 
 import archimport
 from archimport.sql import blobs
+from archimport.sql.database import STATEMENT_LIMIT
 
 #: An application of 300 modules in five packages, of the size of real ones.
 _BODY = "\n".join(f"def function_{n}(a, b):\n    return a * {n} + b\n" for n in range(40))
@@ -51,6 +53,30 @@ def test_statements_for_300_modules(channel) -> None:
         assert found == total
         assert statements <= limit
         assert with_sqlalchemy == (channel.kind != "sqlite")
+
+
+def test_second_run_reads_what_the_first_one_did(sqlite) -> None:
+    """Once each and nothing else, though it comes in several batches."""
+    body = os.urandom(400_000).hex()
+    sqlite.publish({f"m{number}.py": f"{body[:200_000]}{number}\n" for number in range(300)})
+    paths = [f"m{number}.py" for number in range(100, 200)]
+    for is_first in (True, False):
+        mounted = sqlite.mount()
+        store = mounted.store
+        read = store._database.read
+        sizes = []
+
+        def watched(work, read=read, sizes=sizes):
+            contents = read(work)
+            sizes.append(sum(map(len, contents.values())))
+            return contents
+
+        store._database.read = watched
+        total = sum(len(store.read(store.lookup(path))) for path in paths)
+        mounted.unmount()
+        store.close()
+        assert (sum(sizes) == total) is not is_first
+        assert is_first or len(sizes) == 2  # 16 MiB in one
 
 
 def test_statements_after_a_new_release(channel) -> None:
@@ -185,9 +211,34 @@ def test_channel_of_another_case(channel) -> None:
         archimport.mount(channel.source, channel=channel.name.upper())
 
 
+@pytest.mark.parametrize("channel", SERVERS, indirect=True)
+@pytest.mark.parametrize(("speed", "fewest", "most"), [(1 << 17, 30, 100), (1 << 26, 2, 3)], ids=["slow", "fast"])
+def test_batches_on_a_network_of_any_speed(channel, speed: int, fewest: int, most: int, monkeypatch) -> None:
+    """No statement asks for more than comes within its limit, and fast networks are asked seldom."""
+    channel.publish({f"f{number}.bin": os.urandom(100_000) for number in range(100)})
+    store = channel.mount().store
+    now, sizes = 0.0, []
+    really_read = store._database.read
+
+    def read(work):
+        nonlocal now
+        contents = really_read(work)
+        sizes.append(sum(map(len, contents.values())))
+        now += sizes[-1] / speed
+        return contents
+
+    monkeypatch.setattr(store._database, "read", read)
+    monkeypatch.setattr(blobs, "time", SimpleNamespace(monotonic=lambda: now))
+    for number in range(100):
+        assert len(store.read(store.lookup(f"f{number}.bin"))) == 100_000
+    assert fewest <= len(sizes) <= most
+    assert max(sizes) / speed < STATEMENT_LIMIT
+
+
 @pytest.mark.parametrize("damage", ["content = 'x'", "codec = 'unknown'"])
 def test_damaged_contents(channel, damage: str) -> None:
-    channel.publish({"a.py": f"# {channel.name}\n" * 50, "b.py": "value = 2\n" * 50})
+    tree = {"a.py": f"# {channel.name}\n" * 50, "b.py": "value = 2\n" * 50}
+    channel.publish(tree)
     mounted = channel.mount()
     engine = sqlalchemy.create_engine(channel.source if channel.kind != "sqlite" else f"sqlite:///{channel.source}")
     key = mounted.store.lookup("a.py").digest.hex()
@@ -195,8 +246,14 @@ def test_damaged_contents(channel, damage: str) -> None:
         damage = damage.replace("'x'", "'x'::bytea")
     with engine.begin() as connection:
         connection.exec_driver_sql(f"UPDATE archimport_blob SET {damage} WHERE digest = '{key}'")
-    engine.dispose()
     with pytest.raises((archimport.IntegrityError, archimport.FormatError)) as caught:
         importlib.import_module("a")
     assert caught.value.member == "a.py"
     assert importlib.import_module("b").value == 2  # what came in the same batch is not blamed
+    with engine.begin() as connection:
+        connection.exec_driver_sql(f"DELETE FROM archimport_blob WHERE digest = '{key}'")
+    with pytest.raises(archimport.ReleaseGone):
+        importlib.import_module("a")
+    channel.publish(tree)  # which is how docs/databases.md mends it
+    assert importlib.import_module("a")
+    engine.dispose()
