@@ -1,7 +1,8 @@
 """What imports from databases cost, side by side in one run: `python3 tools/dev.py bench [NAME ...]`.
 
-Every figure is of whole processes, interleaved after a warm-up; medians, with the least and the most behind them. Every
-PYTHON* variable is taken from the environment of what is timed. Servers are those of the tests.
+Figures are medians over new processes, with the least and the most behind them, of what those measure themselves once
+the interpreter has started; `imports` are interleaved after a warm-up, `herd` is one run. Every PYTHON* variable is
+taken from the environment of what is timed. Servers are those of the tests.
 """
 
 from __future__ import annotations
@@ -53,10 +54,10 @@ def timed(code: str, source: str, environment: dict[str, str]) -> tuple[float, f
     return float(mounted), float(total)
 
 
-def told(name: str, figures: list[float], unit: str = "ms", by: float = 1000.0) -> str:
-    """Say the median, the least and the most."""
-    median, least, most = (by * figure for figure in (statistics.median(figures), min(figures), max(figures)))
-    return f"{name:<44} {median:9.1f} {unit}  ({least:.1f} to {most:.1f})"
+def told(name: str, figures: list[float]) -> str:
+    """Say the median, the least and the most, in milliseconds."""
+    median, least, most = (1000 * figure for figure in (statistics.median(figures), min(figures), max(figures)))
+    return f"{name:<44} {median:9.1f} ms  ({least:.1f} to {most:.1f})"
 
 
 def databases(base: Path) -> Iterator[tuple[str, str]]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from archimport.sql.schema import MAIN
+from archimport.cli.store import split_release
 from archimport.sql.source import address_of
 
 if TYPE_CHECKING:
@@ -15,14 +15,16 @@ if TYPE_CHECKING:
     from archimport.sql.address import Address
 
 database_argument = click.argument("database", metavar="URL")
-channel_option = click.option("--channel", metavar="NAME", help="The channel; main if nothing else is said.")
+channel_option = click.option(
+    "--channel", metavar="NAME", help="The channel; by default what URL or the configuration say, else main."
+)
 message_option = click.option("-m", "--message", default="", metavar="TEXT", help="Why, for the audit trail.")
 
 
-def address_and_channel(database: str, channel: str | None) -> tuple[Address, str]:
+def address_on_channel(database: str, channel: str | None) -> Address:
     """Give the database and the channel that a person named, in the option or in the URL."""
-    address = address_of(database)
-    return address, channel or address.said.get("channel") or str(address.settings.get("channel", MAIN))
+    source, options = split_release(database)
+    return address_of(source).saying(**options).on_channel(channel)
 
 
 def print_table(rows: Sequence[Sequence[object]]) -> None:

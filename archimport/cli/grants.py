@@ -14,7 +14,7 @@ from archimport.sql.source import address_of
 @click.option("--publisher", default="archimport_publisher", show_default=True, metavar="ROLE")
 @click.option("--admin", default="archimport_admin", show_default=True, metavar="ROLE")
 def command(database: str, reader: str, publisher: str, admin: str) -> None:
-    """Print the SQL that lets one role import from URL, one publish, and one delete and upgrade.
+    """Print the SQL that lets one role import from URL, one publish, and one delete old releases.
 
     Nothing is sent to the database. Who may publish decides what code runs.
     """

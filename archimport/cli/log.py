@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import click
 
-from archimport.cli.database import channel_option, database_argument, print_table
+from archimport.cli.database import address_on_channel, database_argument, print_table
 from archimport.cli.store import json_option, print_json
-from archimport.sql.source import address_of
 
 
 @click.command("log")
 @database_argument
-@channel_option
+@click.option("--channel", metavar="NAME", help="Only this channel.")
 @json_option
 def command(database: str, channel: str | None, as_json: bool) -> None:
     """Show who moved the channels of URL, from which release to which, when and why; the newest first."""
     from archimport.sql.history import log  # deferred: SQLAlchemy
 
-    address = address_of(database)
-    events = log(address, channel or address.said.get("channel"))
+    address = address_on_channel(database, channel)
+    events = log(address, address.said.get("channel"))
     if as_json:
         print_json([event._asdict() for event in events])
         return

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from archimport.cli.database import address_and_channel, channel_option, database_argument, message_option
+from archimport.cli.database import channel_option, database_argument, message_option
 from archimport.cli.pack import input_options, needs_extra, show_progress
-from archimport.cli.store import json_option, print_json
+from archimport.cli.store import json_option, print_json, split_release
 
 
 @click.command("publish")
@@ -34,12 +34,12 @@ def command(
     """
     with needs_extra():
         from archimport.pack.publish import publish
-    _, channel = address_and_channel(database, channel)
     with show_progress() as progress:
+        source, options = split_release(database)
         published = publish(
-            database,
+            source,
             inputs,
-            channel=channel,
+            channel=channel or options.get("channel"),
             message=message,
             requirements=requirements,
             entry=entry,
@@ -51,4 +51,4 @@ def command(
         print_json(published._asdict())
     else:
         what = f"release {published.release} of {published.members} members, {published.size / 1e6:.2f} MB"
-        click.echo(f"{channel}: {what}" if published.moved else f"{channel}: already {what}")
+        click.echo(f"{published.channel}: {what}" if published.moved else f"{published.channel}: already {what}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from archimport.cli.database import address_and_channel, channel_option, database_argument, message_option
+from archimport.cli.database import address_on_channel, channel_option, database_argument, message_option
 from archimport.cli.store import json_option, print_json
 
 
@@ -18,9 +18,9 @@ def command(database: str, release: int | None, channel: str | None, message: st
     """Let a channel of URL point to RELEASE, or to the release before the one it points to."""
     from archimport.sql.history import rollback  # deferred: SQLAlchemy
 
-    address, channel = address_and_channel(database, channel)
-    event = rollback(address, channel, release, message)
+    address = address_on_channel(database, channel)
+    event = rollback(address, address.channel, release, message)
     if as_json:
         print_json(event._asdict())
     else:
-        click.echo(f"{channel}: release {event.to_release}")
+        click.echo(f"{event.channel}: release {event.to_release}")

@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING
 
 import click
 
+from archimport.runtime.digest import DIGEST_SIZE
 from archimport.runtime.location import split_scheme
 from archimport.runtime.registry import Registry, check_folder, open_for_mount
+from archimport.sql.schema import DATABASE_SUFFIXES
 
 if TYPE_CHECKING:
     from archimport.runtime.store import Entry, Store
 
 #: A path, or a URL with more behind its host, and then `@` and a name.
-_RELEASE = re.compile(r"((?:[a-z0-9+]+://[^/]*/+[^@]*|sql:[^@]+|(?![a-z0-9+]+:).*))@([\w.-]+)")
-_DIGEST_LENGTH = 64
+_RELEASE = re.compile(r"((?:[a-z0-9+]+://[^/]*/+.*|sql:[^@]+|(?![a-z0-9+]+:).*))@([\w.-]+)")
+_DIGEST_LENGTH = 2 * DIGEST_SIZE
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 store_argument = click.argument("store")
 
@@ -46,7 +48,7 @@ def split_release(source: str) -> tuple[str, dict[str, str]]:
     if found is None or os.path.exists(source):
         return source, {}
     database, name = found.groups()
-    if split_scheme(source) is None and not os.path.exists(database):
+    if split_scheme(source) is None and not os.path.exists(database) and not database.endswith(DATABASE_SUFFIXES):
         return source, {}
     return database, {"release" if name.isdecimal() or len(name) == _DIGEST_LENGTH else "channel": name}
 

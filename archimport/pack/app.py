@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import tempfile
 from importlib.metadata import distributions
 from pathlib import Path
@@ -77,6 +78,7 @@ def _build(
     progress("resolving requirements")
     sites = _install(inputs, targets, scratch)
     trees = [_collect(inputs.folders, site, output) for site in sites]
+    _take_copies(trees, scratch)
     left_out = sorted({name for tree in trees for name in tree.left_out})
     if not any(tree.files for tree in trees):
         raise PackError("nothing to pack: the inputs are empty")
@@ -117,6 +119,19 @@ def _collect(folders: Sequence[Path], site: Path, output: frozenset[Path]) -> Tr
     native = clean_site(site)
     files, left_out = collect([*folders, site])
     return Tree({name: file for name, file in files.items() if file not in output}, [*native, *left_out])
+
+
+def _take_copies(trees: Sequence[Tree], scratch: Path) -> None:
+    """Copy what lies elsewhere: files that change meanwhile would be compiled as one thing and packed as another."""
+    folder = scratch / "inputs"
+    folder.mkdir()
+    copies: dict[Path, Path] = {}
+    for tree in trees:
+        for name, file in tree.files.items():
+            if not file.is_relative_to(scratch):
+                if file not in copies:
+                    copies[file] = Path(shutil.copyfile(file, folder / str(len(copies))))
+                tree.files[name] = copies[file]
 
 
 def _own_main(tree: Tree) -> str | None:

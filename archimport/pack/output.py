@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from archimport.pack.write import single_tree, write_as_bundle, write_as_zip
 from archimport.runtime.errors import ArchimportError, PackError
 from archimport.runtime.location import split_scheme
-from archimport.sql.schema import MAIN
+from archimport.sql.schema import DATABASE_SUFFIXES
 from archimport.sql.source import address_of
 from archimport.sql.writer import Published, head_of, publish
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 _FILE_WRITERS = {".arc": ("bundle", write_as_bundle), ".zip": ("zip", write_as_zip)}
 #: What SQLite keeps beside a database.
 _SPILLS = ("", "-journal", "-wal", "-shm")
-_DATABASES = (".db", ".sqlite", ".sqlite3")
 
 
 class Output(Protocol):
@@ -37,7 +36,7 @@ class Output(Protocol):
 
 def output_for(name: str) -> Output:
     """Give what a file name or URL says; PackError or ConfigError if nothing can be written there."""
-    if split_scheme(name) is not None or Path(name).suffix in _DATABASES:
+    if split_scheme(name) is not None or Path(name).suffix in DATABASE_SUFFIXES:
         return DatabaseOutput(name)
     return FileOutput(name)
 
@@ -48,7 +47,7 @@ class FileOutput:
     def __init__(self, name: str) -> None:
         path = Path(name)
         if path.suffix not in _FILE_WRITERS:
-            endings = ", ".join((*_FILE_WRITERS, _DATABASES[0]))
+            endings = ", ".join((*_FILE_WRITERS, DATABASE_SUFFIXES[0]))
             raise PackError(f"cannot tell what to write from {name!r}", hint=f"end it in one of {endings}")
         if path.is_dir() or (path.exists() and not path.is_file()):
             raise PackError(f"cannot write {name!r}: it is no regular file")
@@ -79,9 +78,9 @@ class DatabaseOutput:
 
     kind = "sql"
 
-    def __init__(self, source: object, channel: str = MAIN, message: str = "") -> None:
-        self._address = address_of(source)
-        self._channel = self._address.said.get("channel", channel)
+    def __init__(self, source: object, channel: str | None = None, message: str = "") -> None:
+        self._address = address_of(source).on_channel(channel)
+        self._channel = self._address.channel
         self._message = message
         self.name = source if isinstance(source, str) else self._address.place
         file = self._address.file

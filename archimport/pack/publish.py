@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from archimport.pack.app import Wanted, built, os_errors_as_pack_errors
 from archimport.pack.output import DatabaseOutput
-from archimport.sql.schema import MAIN
 
 if TYPE_CHECKING:
     import os
@@ -22,7 +21,7 @@ def publish(
     database: str | os.PathLike[str] | Engine,
     inputs: Iterable[str | os.PathLike[str]],
     *,
-    channel: str = MAIN,
+    channel: str | None = None,
     message: str = "",
     requirements: Iterable[str | os.PathLike[str]] = (),
     entry: str | None = None,
@@ -30,8 +29,9 @@ def publish(
     python: Sequence[str] = (),
     progress: Callable[[str], object] = str,
 ) -> Published:
-    """Build `inputs` as `pack` does, make a release of them, and let `channel` point to it.
+    """Build `inputs` as `pack` does, make a release of them, and let a channel point to it.
 
+    The channel is `channel`, else what the URL or the host's configuration says, else main.
     `database` is a path, a URL or a sqlalchemy.Engine; tables are made where there are none. A release that exists
     already is not made again. ConflictError if somebody else moved the channel since this was called; PackError,
     ConfigError or StoreUnavailable if it does not work out. Then nothing is visible of it.

@@ -109,10 +109,14 @@ class StoreLoader(SourceLoader):
         return decode_source(self.store.read(self.entry))
 
     def get_code(self, fullname: str) -> CodeType:
-        """Give the module's code: bound bytecode if it is fresh, else through the user's cache, else compiled."""
+        """Give the module's code, of what is to be executed."""
         self._check_name(fullname)
-        _tell_loaded_modules(self)
+        tell_linecache(self)
         sys.audit("archimport.load", fullname, self.store.location, self.entry.path)
+        return self.find_code()
+
+    def find_code(self) -> CodeType:
+        """Give the module's code: bound bytecode if it is fresh, else through the user's cache, else compiled."""
         return self._bound_code() or self._compiled_code()
 
     def get_resource_reader(self, fullname: str) -> StoreReader:
@@ -163,14 +167,12 @@ class BytecodeStoreLoader(StoreLoader):
         """Give None: there is no source."""
         self._check_name(fullname)
 
-    def get_code(self, fullname: str) -> CodeType:
+    def find_code(self) -> CodeType:
         """Give the module's code; ImportError if it was compiled for another Python."""
-        self._check_name(fullname)
-        sys.audit("archimport.load", fullname, self.store.location, self.entry.path)
         pyc = self.store.read(self.entry)
         code = bytecode.unmarshal(pyc, self.path) if bytecode.is_readable(pyc) else None
         if code is None:
-            raise ImportError(f"bad magic number or code in {self.path!r}", name=fullname, path=self.path)
+            raise ImportError(f"bad magic number or code in {self.path!r}", name=self.name, path=self.path)
         return code
 
 
@@ -183,7 +185,7 @@ LOADERS: tuple[tuple[str, type[StoreLoader]], ...] = (
 _unseeded: dict[str, ref[StoreLoader]] = {}
 
 
-def _tell_loaded_modules(loader: StoreLoader) -> None:
+def tell_linecache(loader: StoreLoader) -> None:
     """Let `linecache` find the source of a module without the module: warnings, pdb and inspect need that.
 
     Done here and not in `exec_module`, where it would leave a frame of ours in every traceback. What is loaded before

@@ -141,8 +141,10 @@ class Mount:
     def watch(self, callback: Callable[[], object], *, interval: float = 5.0) -> Watch:
         """Call `callback` in a thread each time there is newer content to refresh to; give what stops that.
 
-        The store is asked every `interval` seconds; PostgreSQL tells at once.
+        The store is asked every `interval` seconds; PostgreSQL tells at once, and is asked every ten seconds too.
         """
+        if not interval > 0:
+            raise ConfigError("a watch needs an interval of more than 0 seconds", store=self.store.location)
         from archimport.runtime.watch import Watch  # deferred: loads threading and logging
 
         return Watch(self.store, callback, interval)
@@ -164,7 +166,7 @@ def mount(source: str | os.PathLike[str] | Store | Engine, /, *, position: int =
     and their kin.
     """
     install()
-    options = {name: value for name, value in options.items() if value is not False and value is not None}
+    options = {name: value for name, value in options.items() if value is not None}
     if isinstance(source, Store):
         if options:
             raise ConfigError(f"an open store takes no options: {', '.join(sorted(options))}", store=source.location)

@@ -51,30 +51,23 @@ _SNIFFED = 256
 class Request:
     """How to open what a path entry names: `open(**options)` gives the store, `folder` the folder inside it.
 
-    `source` names it from any folder and in any process; None if nothing can. Options that are named in `selects`
-    choose among stores in one container.
+    `key(options)` is equal for equal stores, since a container may hold several, and gives the options that do not
+    choose among them. `source` names it from any folder and in any process; None if nothing can.
     """
 
-    __slots__ = ("folder", "key", "open", "selects", "source")
+    __slots__ = ("folder", "key", "open", "source")
 
     def __init__(
         self,
-        key: str,
+        key: Callable[[dict[str, object]], tuple[str, dict[str, object]]],
         open_it: Callable[..., Store],
         source: str | None,
         folder: str = "",
-        selects: tuple[str, ...] = (),
     ) -> None:
         self.key = key
         self.open = open_it
         self.source = source
         self.folder = folder
-        self.selects = selects
-
-    def key_with(self, options: dict[str, object] | None) -> str:
-        """Give what the store is kept under."""
-        chosen = [f"@{options[name]}" for name in self.selects if name in options] if options else []
-        return "".join((self.key, *chosen))
 
 
 class Registry:
@@ -147,7 +140,7 @@ class Registry:
 
         refuse_secrets(entry)
         self._openers[scheme] = opener
-        return Request(entry, lambda **options: opener(entry, **options), entry)
+        return Request(lambda options: (entry, options), lambda **options: opener(entry, **options), entry)
 
     def open(
         self, request: Request, options: dict[str, object] | None = None, pinned: dict[str, object] | None = None
@@ -158,28 +151,36 @@ class Registry:
         again until `invalidate`: a hook is called for every import. With them the store is used in just that way.
         `pinned` is what another process says of the content that it has (`Store.pinned`).
         """
-        key = request.key_with(options)
-        known = self._known(key, options)
+        key, others = request.key(options or {})
+        used = None if options is None else others
+        known = self._known(key, used)
         if known is not None:
             return known
         if options is None and key in self._failed:
             raise self._failed[key].with_traceback(None)
         try:
-            store = request.open(**(options or {}), **(pinned or {}))
-            store.check()
+            store = self._opened(request.open(**(options or {}), **(pinned or {})), key, used)
         except ArchimportError as exc:
             if options is None:
                 self._failed[key] = exc
             raise
-        with self._lock:
-            if key not in self._by_key:
-                self._hold(store)
-                self._by_key[key] = store, options or {}
-        winner = self._known(key, options)
-        if winner is not None and winner is not store:
-            store.close()
         self._failed.pop(key, None)
-        return winner or store
+        return store
+
+    def _opened(self, store: Store, key: str, options: dict[str, object] | None) -> Store:
+        """Keep a store that was opened, or close it: another thread may have been faster."""
+        kept: Store | None = None
+        try:
+            store.check()
+            with self._lock:
+                if key not in self._by_key:
+                    self._hold(store)
+                    self._by_key[key] = store, options or {}
+            kept = self._known(key, options) or store
+            return kept
+        finally:
+            if kept is not store:
+                store.close()
 
     def note_failure(self, entry: str, failure: ArchimportError) -> None:
         """Let imports through a path entry say why its store could not be opened."""
@@ -194,8 +195,8 @@ class Registry:
 
     def _known(self, key: str, options: dict[str, object] | None) -> Store | None:
         store, used = self._by_key.get(key, (None, {}))
-        if store is not None and options not in (None, used):
-            raise ConfigError("the store is already open in another way", store=key, hint="unmount it first")
+        if store is not None and options is not None and _asked(options) != _asked(used):
+            raise ConfigError("the store is already open in another way", store=store.location, hint="unmount it first")
         return store
 
     def add(self, store: Store) -> None:
@@ -206,7 +207,7 @@ class Registry:
 
     def _hold(self, store: Store) -> None:
         if self._held.setdefault(store.location, store) is not store:
-            raise ConfigError("two stores have one location", store=store.location)
+            raise ConfigError("two stores have one location", store=store.location, hint="unmount the other one first")
         self._alive[store.location] = ref(store)
         sys.audit("archimport.open", store.location)
 
@@ -229,6 +230,10 @@ class Registry:
         self._lock = allocate_lock()
 
 
+def _asked(options: dict[str, object]) -> dict[str, object]:
+    return {name: value for name, value in options.items() if value is not False}
+
+
 def _recognise_file(path: str, *, bare: bool) -> Request | None:
     split = split_file(path)
     kind = _sniff(split[0], bare=bare) if split else None
@@ -245,7 +250,7 @@ def _file_request(kind: str, file: str, folder: str) -> Request:
             raise ConfigError(f"a {kind} takes no option {option!r}", store=file)
         return module.open_store(file, **options)
 
-    return Request(file, open_it, os.path.join(file, folder).rstrip("/"), folder)
+    return Request(lambda options: (file, options), open_it, os.path.join(file, folder).rstrip("/"), folder)
 
 
 def _database_request(source: object, folder: str = "") -> Request:
@@ -253,9 +258,7 @@ def _database_request(source: object, folder: str = "") -> Request:
     try:
         module = __import__("archimport.sql.request", fromlist=("request",))
     except ModuleNotFoundError as exc:
-        if not (exc.name or "").startswith("archimport."):
-            raise
-        raise ConfigError("databases cannot be mounted here: this archimport has no archimport.sql") from None
+        raise ConfigError(f"databases cannot be mounted here: there is no {exc.name}") from None
     request: Request = module.request(source, folder)
     return request
 
@@ -312,7 +315,10 @@ def _opener_by_others(scheme: str) -> Callable[..., Store] | None:
     from importlib.metadata import entry_points  # deferred: only for schemes that nobody registered
 
     for point in entry_points(group="archimport.stores", name=scheme):
-        opener: Callable[..., Store] = point.load()
+        try:
+            opener: Callable[..., Store] = point.load()
+        except Exception as exc:  # an ImportError would mean that the entry is not ours
+            raise ConfigError(f"what opens {scheme!r} cannot be loaded: {exc}") from exc
         return opener
     return None
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import ast
 import importlib
 import sys
-from graphlib import CycleError, TopologicalSorter
 from importlib.util import resolve_name
 from typing import TYPE_CHECKING
 
-from archimport.runtime.loader import StoreLoader
+from archimport.runtime.loader import StoreLoader, tell_linecache
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -18,8 +17,8 @@ if TYPE_CHECKING:
     from archimport.runtime.store import Store
 
 
-def reload_changed(store: Store, paths: Iterable[str]) -> list[str]:
-    """Reload modules that were loaded from changed members, and those that import them; give their names in order.
+def reload_changed(store: Store, paths: Iterable[str]) -> None:
+    """Reload modules of a store that were loaded from changed members, and those of it that import them.
 
     Whoever said `from changed import name` has the old object otherwise, and is half of each release. What a module
     imports is reloaded before it. Whatever compiling or executing raises passes through, after the dictionaries of the
@@ -34,22 +33,26 @@ def reload_changed(store: Store, paths: Iterable[str]) -> list[str]:
     imports = {name: set(_imports(module)) & everything.keys() for name, module in everything.items()}
     while more := {name for name in everything if imports[name] & affected} - affected:
         affected |= more
-    modules = {name: everything[name] for name in everything if name in affected}
-    graph = {name: imports[name] & affected for name in modules}
-    saved = {name: dict(module.__dict__) for name, module in modules.items()}
-    order = _in_order(graph)
+    saved = {name: (everything[name], dict(everything[name].__dict__)) for name in everything if name in affected}
     try:
-        for name in order:
-            importlib.reload(modules[name])
+        for name in _in_order({name: imports[name] & affected for name in saved}):
+            importlib.reload(everything[name])
     except BaseException:
-        for name, module in modules.items():
-            _restore(module.__dict__, saved[name])
+        for name, (module, namespace) in saved.items():
+            _restore(module, namespace)
             sys.modules[name] = module
-        for name, _ in list(_modules_of(store)):
-            if name not in loaded:
-                del sys.modules[name]
+        _forget(store, loaded)
         raise
-    return order
+
+
+def _forget(store: Store, loaded: set[str]) -> None:
+    """Forget the modules of a store that were not loaded before."""
+    for name, module in list(_modules_of(store)):
+        if name not in loaded:
+            del sys.modules[name]
+            package, _, child = name.rpartition(".")
+            if getattr(sys.modules.get(package), child, None) is module:
+                delattr(sys.modules[package], child)
 
 
 def _modules_of(store: Store) -> Iterator[tuple[str, ModuleType]]:
@@ -69,15 +72,23 @@ def _compile(module: ModuleType) -> None:
     loader = _loader_of(module)
     entry = loader.store.lookup(loader.entry.path)
     if entry is not None:
-        type(loader)(loader.name, loader.path, loader.store, entry).get_code(loader.name)
+        type(loader)(loader.name, loader.path, loader.store, entry).find_code()
 
 
 def _in_order(graph: dict[str, set[str]]) -> list[str]:
-    """Sort modules so that what one imports comes before it; in a circle, as they were imported the first time."""
-    try:
-        return list(TopologicalSorter(graph).static_order())
-    except CycleError:
-        return list(graph)
+    """Sort modules so that what one imports comes before it; within a circle, one that was imported first begins."""
+    order: dict[str, None] = {}
+    begun: set[str] = set()
+    waiting = list(reversed(graph))
+    while waiting:
+        name = waiting[-1]
+        ahead = [] if name in begun else [other for other in graph if other in graph[name] - begun]
+        begun.add(name)
+        if ahead:
+            waiting.extend(reversed(ahead))
+        else:
+            order[waiting.pop()] = None
+    return list(order)
 
 
 def _imports(module: ModuleType) -> Iterator[str]:
@@ -88,7 +99,8 @@ def _imports(module: ModuleType) -> Iterator[str]:
     package = module.__spec__.parent if module.__spec__ else None
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            for alias in node.names:
+                yield from _with_packages(alias.name)
         elif isinstance(node, ast.ImportFrom):
             base = "." * node.level + (node.module or "")
             origin = resolve_name(base, package or "") if node.level else base
@@ -96,8 +108,17 @@ def _imports(module: ModuleType) -> Iterator[str]:
             yield from (f"{origin}.{alias.name}" for alias in node.names)
 
 
-def _restore(namespace: dict[str, object], saved: dict[str, object]) -> None:
+def _with_packages(name: str) -> Iterator[str]:
+    """Give a module and the packages that it lies in: `import a.b` binds `a`."""
+    while name:
+        yield name
+        name = name.rpartition(".")[0]
+
+
+def _restore(module: ModuleType, saved: dict[str, object]) -> None:
     """Bring a module's dictionary back without ever emptying it: other threads use it."""
+    namespace = module.__dict__
     namespace.update(saved)
     for name in namespace.keys() - saved.keys():
         del namespace[name]
+    tell_linecache(_loader_of(module))

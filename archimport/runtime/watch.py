@@ -20,7 +20,7 @@ class Watch:
     """Calls back, in a thread of its own, each time the store has something newer than what is read from.
 
     `stop()` ends it, as does leaving it as a context manager. A forked child has no such thread: watch there. What the
-    callback raises, and outages, are logged under `archimport`; the watch goes on.
+    callback raises, and outages, are logged under `archimport`, and it is called again after the interval.
     """
 
     def __init__(self, store: Store, callback: Callable[[], object], interval: float) -> None:
@@ -46,18 +46,28 @@ class Watch:
             self._thread.join()
 
     def _run(self) -> None:
-        seen: object = None
+        told: object = None
         while not self._stopped.is_set():
             try:
                 newest = self._store.newest()
-                if newest is not None and newest != seen:
-                    seen = newest
-                    self._callback()
+                if newest is None or newest == told:
+                    told = newest  # forgotten when what is read is the newest: the same may come again
+                    self._store.wait(self._interval, self._stopped)
                     continue
-                self._store.wait(self._interval, self._stopped)
             except ArchimportError as exc:
                 _log.warning("cannot watch: %s", exc)
                 self._stopped.wait(self._interval)
-            except Exception:  # noqa: BLE001 - the program's, and the watch goes on
-                _log.exception("the callback of a watch failed")
+                continue
+            if self._tell():
+                told = newest
+            else:
                 self._stopped.wait(self._interval)
+
+    def _tell(self) -> bool:
+        """Call back, and give whether that went well: what did not is told again."""
+        try:
+            self._callback()
+        except BaseException:  # noqa: BLE001 - SystemExit too, which a reloaded module may raise
+            _log.exception("the callback of a watch failed")
+            return False
+        return True

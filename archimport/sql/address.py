@@ -46,16 +46,49 @@ class Address:
         self.settings: dict[str, object] = {}
         self.engine: Engine | None = None
 
+    def saying(self, **more: object) -> Address:
+        """Give this address with more of our keys said, None apart; ConfigError for a key that the URL has too."""
+        given = {key: str(value) for key, value in more.items() if value is not None}
+        for key in self.said.keys() & given.keys():
+            raise ConfigError(f"the URL and an option both name a {key}", store=self.place)
+        address = Address(self.place, url=self.url, said={**self.said, **given}, uri=self.uri, file=self.file)
+        address.settings, address.engine = self.settings, self.engine
+        if address.schema is not None and self.uri is not None:
+            raise ConfigError("SQLite has no schemas", store=self.place)
+        return address
+
+    def on_channel(self, channel: str | None) -> Address:
+        """Give this address for one who writes to a channel; ConfigError if it names less than that."""
+        for key in ("release", "path"):
+            if key in self.said:
+                raise ConfigError(f"a {key} cannot be chosen here", store=self.place, hint=f"leave out the {key}")
+        return self.saying(channel=channel)
+
+    def _asked(self, key: str) -> str | None:
+        found = self.said.get(key, self.settings.get(key))
+        return None if found is None else str(found)
+
+    @property
+    def channel(self) -> str:
+        """The channel that is meant: what was said, else what the host's configuration says."""
+        channel = self._asked("channel")
+        return MAIN if channel is None else check_channel(channel)
+
     @property
     def schema(self) -> str | None:
         """The schema that holds the tables, where one was named."""
-        schema = self.said.get("schema")
+        schema = self._asked("schema")
         return None if schema is None else check_identifier(schema, "schema")
 
-    def location(self, channel: str) -> str:
-        """Give the location of a channel: all that selects content but the release."""
-        place = self.place if self.schema is None else f"{self.place}{os.sep}{self.schema}"
-        return place if check_channel(channel) == MAIN else f"{place}@{channel}"
+    @property
+    def tables(self) -> str:
+        """Where the tables are: the place and the schema, in a form that no folder in a store has."""
+        return self.place if self.schema is None else f"{self.place}:{self.schema}"
+
+    @property
+    def location(self) -> str:
+        """The location of the channel: all that selects content but the release."""
+        return self.tables if self.channel == MAIN else f"{self.tables}@{self.channel}"
 
 
 def of_url(text: str) -> Address:
@@ -67,7 +100,10 @@ def of_url(text: str) -> Address:
     scheme, _, rest = bare.partition(":")
     if scheme.partition("+")[0] == "sqlite":
         return _of_sqlite(rest, said, others)
-    return of_server("?".join((bare, "&".join(others))) if others else bare, said)
+    address = of_server("?".join((bare, "&".join(others))) if others else bare, said)
+    if scheme.partition("+")[0] in ("mysql", "mariadb") and not getattr(address.url, "database", None):
+        raise ConfigError("the URL names no database", store=address.place, hint="write it behind the host: HOST/NAME")
+    return address
 
 
 def _split_query(url: str) -> tuple[str, dict[str, str], list[str]]:
@@ -89,8 +125,8 @@ def of_file(path: str, said: dict[str, str] | None = None) -> Address:
         file = os.path.realpath(path)
     except ValueError:
         raise ConfigError("a path cannot hold a NUL character") from None
-    quoted = quoted_file(file)
-    uri = f"file:{quoted if quoted.startswith('/') else '/' + quoted}?mode=ro"
+    in_url = quoted_file(file)
+    uri = f"file:{in_url if in_url.startswith('/') else '/' + in_url}?mode=ro"
     return Address(file, url=None, said=said or {}, uri=uri, file=file)
 
 
@@ -102,19 +138,18 @@ def quoted_file(file: str) -> str:
 def _of_sqlite(rest: str, said: dict[str, str], others: list[str]) -> Address:
     if not rest.startswith("///"):
         raise ConfigError("not a SQLite URL", hint="write sqlite:////folder/file.db, or hand over an engine")
-    if "schema" in said:
-        raise ConfigError("SQLite has no schemas")
     path = _unquoted(rest[3:])
-    if path.startswith("file:"):  # SQLite's own spelling, which SQLAlchemy passes on
+    if path.startswith("file:") and "mode=memory" in others:  # SQLite's own spelling, which SQLAlchemy passes on
         query = "&".join(part for part in others if part != "uri=true")
-        reading = query if "mode=" in query else f"{query}&mode=ro"
         place = os.path.join(VIRTUAL, "sqlite", _as_name(f"{path[5:]}?{query}"))
-        return Address(place, url=f"sqlite:///{path}?{query}&uri=true", said=said, uri=f"{path}?{reading}")
+        return Address(place, url=f"sqlite:///{path}?{query}&uri=true", said=said, uri=f"{path}?{query}").saying()
+    if path.startswith("file:"):
+        raise ConfigError("a SQLite URL names a path", hint="write sqlite:////folder/file.db")
     if not path or path == ":memory:":
         raise ConfigError("this URL names a new database in memory", hint="hand over an engine")
     if others:
         raise ConfigError(f"a SQLite URL has no {others[0].partition('=')[0]!r}")
-    return of_file(path, said)
+    return of_file(path, said).saying()
 
 
 def of_server(url: str | URL, said: dict[str, str]) -> Address:
@@ -159,11 +194,16 @@ def number_of(engine: Engine) -> int:
     return number
 
 
-def _as_name(text: str) -> str:
-    """Give a name for one folder of a path."""
+def quoted(text: str, safe: str = "") -> str:
+    """Give a text as it stands in the query of a URL."""
     from urllib.parse import quote
 
-    name = quote(text, safe="+ ")
+    return quote(text, safe=safe)
+
+
+def _as_name(text: str) -> str:
+    """Give a name for one folder of a path."""
+    name = quoted(text, safe="+ ")
     return name.replace(".", "%2E") if not name.strip(".") else name
 
 

@@ -7,6 +7,7 @@ what is asked for come, in batches that grow while the network is quick and shri
 from __future__ import annotations
 
 import time
+from itertools import islice
 
 from archimport.runtime import cache, codec
 from archimport.runtime.digest import digest
@@ -28,7 +29,9 @@ _MIB = 1 << 20
 _FAR, _NEAR = (_MIB // 4, _MIB, 4 * _MIB, 16 * _MIB), (_MIB, 4 * _MIB, 0)
 #: In seconds: the next number after a batch that took less, the one before after a batch that took more.
 _QUICK, _SLOW = 1.0, 4.0
-#: How many bytes that nobody has asked for yet are kept.
+#: How many members are thought of: to look for each in the user's cache takes time too.
+_MOST_LIKELY = 4096
+#: When more bytes than these wait for being asked for, they are let go before more come.
 _MOST_READY = 16 * _MIB
 #: What is not larger stays when it was read: small files are often alike.
 _SMALL = 4096
@@ -92,7 +95,7 @@ class Blobs:
         room = most - sum(entry.size for entry in chosen.values())
         if room <= 0:
             return
-        for entry in likely:
+        for entry in islice(likely, _MOST_LIKELY):
             if len(chosen) == MAX_BATCH:
                 return
             if entry.size <= room and entry.digest not in chosen and not self._has(entry.digest or b""):
@@ -103,7 +106,7 @@ class Blobs:
         return key in self._ready or (not self._database.local and cache.has(_CACHED, key.hex()))
 
     def _adapt(self, seconds: float) -> None:
-        if seconds < _QUICK:
+        if seconds < _QUICK or self._database.local:
             self._step = min(self._step + 1, len(self._sizes) - 1)
         elif seconds > _SLOW:
             self._step = max(self._step - 1, 0)

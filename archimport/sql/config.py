@@ -42,6 +42,8 @@ def configure(name: str, url: str, *, password: Callable[[], str] | None = None,
     """
     table: dict[str, object] = {"url": url, **settings}
     _check(name, table)
+    if password is not None and not callable(password):
+        raise ConfigError("a password is given as a function that fetches it")
     _configured[name] = {**table, "password": password} if password else table
 
 
@@ -51,12 +53,13 @@ def of_alias(rest: str) -> Address:
     _check_name(name)
     settings = _configured.get(name) or _from_files(name)
     url = str(settings["url"])
-    address = of_url(f"{url}{'&' if '?' in url else '?'}{query}" if query else url)
-    if "schema" in settings:
-        address.said.setdefault("schema", str(settings["schema"]))
+    try:
+        address = of_url(f"{url}{'&' if '?' in url else '?'}{query}" if query else url)
+    except ConfigError as exc:
+        raise ConfigError(f"in the configuration of {name!r}: {exc.message}", hint=exc.hint) from None
     address.settings = settings
     address.place = os.path.join(VIRTUAL, "sql", name)
-    return address
+    return address.saying()
 
 
 def password_of(settings: dict[str, object]) -> Callable[[], str] | None:

@@ -105,16 +105,13 @@ class Database:
         """Give the name of a table or column as it stands in statements."""
         return f"`{name}`"  # in double quotes SQLite would take a missing column for text
 
-    def wait(self, seconds: float, stopped: Event) -> None:
-        """Return after some time, when something may have been published, or when `stopped` is set."""
+    def wait(self, seconds: float, stopped: Event, is_over: Callable[[Query], bool]) -> None:  # noqa: ARG002 - to ask
+        """Return after some time, when something was published, if `is_over` says so, or when `stopped` is set."""
         stopped.wait(seconds)
 
-    def reopen(self) -> None:
-        """Note that what the name leads to may be another database now."""
-
-    def hold(self) -> Callable[[], None]:
-        """Give a function that goes back to what is open now, after `reopen`."""
-        return lambda: None
+    def current(self) -> Database:
+        """Give what the name leads to now: this, or another database that has taken its place."""
+        return self
 
     def close(self) -> None:
-        """Let go of what is held open."""
+        """Let go of what is held open; what is read after that is a StoreUnavailable."""

@@ -9,7 +9,7 @@ from archimport.sql.schema import check_identifier
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from archimport.sql.address import Address
 
@@ -27,8 +27,8 @@ _RIGHTS = {
 _NUMBERED = ("archimport_release_release_id_seq", "archimport_audit_audit_id_seq")
 
 
-def grants(address: Address, **roles: str) -> Iterator[str]:
-    """Give the statements for `reader`, `publisher` and `admin` roles, in the dialect of the database.
+def grants(address: Address, *, reader: str, publisher: str, admin: str) -> Iterator[str]:
+    """Give the statements that make roles such users, in the dialect of the database.
 
     ConfigError for a name that can be no role's, and for SQLite, where the file's permissions decide.
     """
@@ -37,7 +37,7 @@ def grants(address: Address, **roles: str) -> Iterator[str]:
         raise ConfigError("SQLite has no roles", hint="the permissions of the file and its folder decide")
     quote = engine.dialect.identifier_preparer.quote
     schema = address.schema or default_schema(engine)
-    for kind, role in roles.items():
+    for kind, role in (("reader", reader), ("publisher", publisher), ("admin", admin)):
         name = quote(check_identifier(role, "role"))
         if engine.dialect.name == "postgresql":
             yield f"GRANT USAGE ON SCHEMA {quote(schema or '')} TO {name}"
@@ -49,5 +49,5 @@ def grants(address: Address, **roles: str) -> Iterator[str]:
                 yield f"GRANT USAGE ON SEQUENCE {_qualified(quote, schema, sequence)} TO {name}"
 
 
-def _qualified(quote: object, schema: str | None, name: str) -> str:
-    return name if schema is None else f"{quote(schema)}.{name}"  # type: ignore[operator]  # a method of SQLAlchemy's
+def _qualified(quote: Callable[[str], str], schema: str | None, name: str) -> str:
+    return name if schema is None else f"{quote(schema)}.{name}"

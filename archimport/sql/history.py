@@ -14,7 +14,7 @@ from archimport.sql import manifest, tables
 from archimport.sql.blobs import select_one
 from archimport.sql.schema import MAX_BATCH, check_channel
 from archimport.sql.transaction import now, reading, transaction
-from archimport.sql.writer import head_in, move
+from archimport.sql.writer import check_message, head_in, move
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,11 +89,12 @@ def channels(address: Address) -> list[Channel]:
 
 
 def rollback(address: Address, channel: str, release: int | None = None, message: str = "") -> Event:
-    """Let a channel point to an older release again: by default to the one before the one it points to.
+    """Let a channel point to a release that there is: by default to the one before the one it points to.
 
     ReleaseGone if there is none. Nothing is deleted; the way back is a rollback too.
     """
     check_channel(channel)
+    check_message(message)
     with transaction(address) as connection:
         head = head_in(connection, channel)
         if head.serial == 0:
@@ -101,7 +102,10 @@ def rollback(address: Address, channel: str, release: int | None = None, message
         target = release if release is not None else _before(connection, channel)
         there = select(tables.release.c.release_id).where(tables.release.c.release_id == target)
         if target is None or connection.scalar(there) is None:
-            raise ReleaseGone(f"channel {channel!r} has no release {target or 'before this one'}", store=address.place)
+            raise ReleaseGone(
+                f"channel {channel!r} has no release {'before this one' if target is None else target}",
+                store=address.place,
+            )
         serial = move(connection, channel, head, target, "rollback", message) if target != head.release else head.serial
         table = tables.audit
         last = select(*_EVENT).where(table.c.channel_name == channel, table.c.serial == serial)
@@ -143,9 +147,8 @@ def collect(address: Address, *, days: float = 30, dry_run: bool = False) -> Col
 
 
 def _kept(connection: Connection, since: datetime) -> set[int]:
-    """Give the releases that a channel points to, pointed to after `since`, or that were made after it."""
+    """Give the releases that a channel points to, or pointed to after `since`."""
     kept = set(connection.scalars(select(tables.channel.c.release_id)))
-    kept |= set(connection.scalars(select(tables.release.c.release_id).where(tables.release.c.created_at > since)))
     recent = select(tables.audit.c.from_release, tables.audit.c.to_release).where(tables.audit.c.done_at > since)
     for row in connection.execute(recent):
         kept |= {number for number in row if number is not None}

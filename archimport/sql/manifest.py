@@ -26,11 +26,7 @@ _NO_SOURCE = bytes(DIGEST_SIZE)
 
 
 class ManifestIndex(MemberIndex):
-    """The index of a manifest; FormatError or LimitError if it is none, unless the same bytes were checked before.
-
-    Bytecode that is not of the source beside it makes a manifest a false one, which `lookup` says of what it finds: no
-    other check comes before it runs.
-    """
+    """The index of a manifest; FormatError or LimitError if it is none, unless the same bytes were checked before."""
 
     __slots__ = ("_content",)
 
@@ -47,13 +43,18 @@ class ManifestIndex(MemberIndex):
         self._build(paths, range(_START, end, _RECORD.size))
         if not is_checked:
             self._check(paths)
+            self._check_bytecode()
 
     def _entry(self, path: str, row: object) -> Entry:
-        key, size, bound = self._record(row)
-        source = self._rows.get(source_of(path) or "")
-        if source is not None and bound != self._record(source)[0]:
-            raise FormatError("bytecode is not of the source beside it", member=path)
+        key, size, _ = self._record(row)
         return Entry(path, size=size, mtime=int.from_bytes(key[:4], "little"), digest=key)
+
+    def _check_bytecode(self) -> None:
+        """Raise FormatError for bytecode that is not of the source beside it: no other check comes before it runs."""
+        for path, row in self._rows.items():
+            source = self._rows.get(source_of(path) or "")
+            if source is not None and self._record(row)[2] != self._record(source)[0]:
+                raise FormatError("bytecode is not of the source beside it", member=path)
 
     def _record(self, row: object) -> tuple[bytes, int, bytes]:
         return _RECORD.unpack_from(self._content, row)  # type: ignore[arg-type]  # what the constructor gave

@@ -5,42 +5,51 @@ from __future__ import annotations
 from archimport.runtime.errors import ConfigError
 from archimport.runtime.location import split_scheme
 from archimport.runtime.registry import Request
-from archimport.sql.address import number_of, quoted_file
-from archimport.sql.schema import MAIN
+from archimport.sql.address import number_of, quoted, quoted_file
 from archimport.sql.source import address_of
-from archimport.sql.store import OPTIONS, open_database, open_store
+from archimport.sql.store import OPTIONS, SqlStore, open_database
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from archimport.runtime.store import Store
     from archimport.sql.address import Address
 
+#: Options that say the same as keys of a URL.
+_KEYS = frozenset({"channel", "release", "schema"})
+
 
 def request(source: object, folder: str = "") -> Request:
     """Give how to open a database; `folder` is one inside it. ConfigError for a URL that cannot be right."""
     address = address_of(source)
-    channel = address.said.get("channel") or str(address.settings.get("channel", MAIN))
-    said = f"#{address.said['release']}" if "release" in address.said else ""
-    own = f"#{number_of(address.engine)}" if address.engine is not None else ""
 
-    def open_it(*, schema: str | None = None, pinned: str | None = None, **options: object) -> Store:
-        if schema is not None:
-            address.said["schema"] = schema
+    def open_it(*, pinned: str | None = None, **options: object) -> Store:
+        chosen, others = _split(address, options)
         if "table" in options:
             from archimport.sql import table_store  # deferred: most databases are ours
 
-            _check_options("an existing table", table_store.OPTIONS, options, address)
-            return table_store.TableStore(open_database(address), address, **options)  # type: ignore[arg-type]  # checked
-        _check_options("a database", OPTIONS, options, address)
-        return open_store(address, pinned, **options)
+            _check_options("an existing table", table_store.OPTIONS | {"schema"}, options, address)
+            return table_store.TableStore(open_database(chosen), chosen, **others)  # type: ignore[arg-type]  # checked
+        _check_options("a database", OPTIONS, others, address)
+        return SqlStore(chosen, pinned, **others)  # type: ignore[arg-type]  # checked
+
+    def key(options: dict[str, object]) -> tuple[str, dict[str, object]]:
+        chosen, others = _split(address, options)
+        own = number_of(chosen.engine) if chosen.engine is not None else ""
+        table = f"{others['table']}={others.get('package', '')}" if "table" in others else ""
+        return f"{chosen.location}#{chosen.said.get('release', '')}#{table}#{own}", others
 
     return Request(
-        address.location(channel) + said + own,
+        key,
         open_it,
         _source(source, address) if isinstance(source, str) else None,
         address.said.get("path", folder),
-        ("channel", "schema", "table", "package"),
     )
+
+
+def _split(address: Address, options: dict[str, object]) -> tuple[Address, dict[str, object]]:
+    """Give the address with what options say of it, and the other options."""
+    keys = {name: value for name, value in options.items() if name in _KEYS}
+    return address.saying(**keys), {name: value for name, value in options.items() if name not in _KEYS}
 
 
 def _check_options(what: str, known: frozenset[str], given: dict[str, object], address: Address) -> None:
@@ -53,5 +62,5 @@ def _source(text: str, address: Address) -> str:
     """Give a spelling that does not depend on the current folder."""
     if address.file is None or (split_scheme(text) or ("",))[0] == "sql":
         return text
-    query = "&".join(f"{key}={value}" for key, value in address.said.items())
+    query = "&".join(f"{key}={quoted(value)}" for key, value in address.said.items())
     return address.file if not query else f"sqlite:///{quoted_file(address.file)}?{query}"

@@ -1,4 +1,4 @@
-"""The format of a database in words and statements: names, limits, and every text statement that a reader sends.
+"""The format of a database in words and statements: names, limits, and the text statements of readers.
 
 docs/sql-schema.md is the specification. Nothing here knows SQLAlchemy: `tables` has the same tables for those who
 write. Parameters are `:name`, which SQLAlchemy and the standard library's sqlite3 both understand; `{schema}` is the
@@ -19,6 +19,10 @@ MAIN = "main"
 PART_SIZE = 1 << 20
 #: So many contents are asked for in one statement; databases limit the number of parameters.
 MAX_BATCH = 900
+#: In characters: what a message in the audit trail may have.
+LONGEST_NOTE = 1000
+#: How the names of SQLite files end.
+DATABASE_SUFFIXES = (".db", ".sqlite", ".sqlite3")
 
 _HEAD = "f.version, c.channel_name, c.serial, r.release_id, r.manifest, r.manifest_size"
 #: The release that a channel points to. No row: no format; NULLs: no such channel.

@@ -14,7 +14,7 @@ from archimport.sql.engine import connected, create_engine, default_schema
 from archimport.sql.translate import translated
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from threading import Event
 
     from sqlalchemy import Connection
@@ -28,9 +28,9 @@ _SLICE = 0.5
 
 
 class ServerDatabase(Database):
-    """A database that an engine reaches. One connection at a time, open only while something is read.
+    """A database that an engine reaches. One connection at a time, open only while something is read or waited for.
 
-    An engine that was handed over is used as it is, in a child process with a pool of its own.
+    An engine that was handed over is used as it is; in a forked child its pool is new.
     """
 
     def __init__(self, address: Address) -> None:
@@ -43,8 +43,7 @@ class ServerDatabase(Database):
 
     def _begin_process(self) -> None:
         if not isinstance(self._engine.pool, StaticPool | SingletonThreadPool):
-            # A pool of the parent's would hand out its connections: take one like it, and leave the parent's alone.
-            self._engine = sqlalchemy.Engine(self._engine.pool.recreate(), self._engine.dialect, self._engine.url)
+            self._engine.dispose(close=False)  # its connections are the parent's
         super()._begin_process()
 
     @contextmanager
@@ -61,16 +60,21 @@ class ServerDatabase(Database):
         """Give the name of a table or column as it stands in statements of this dialect."""
         return str(self._engine.dialect.identifier_preparer.quote(name))
 
-    def wait(self, seconds: float, stopped: Event) -> None:
+    def wait(self, seconds: float, stopped: Event, is_over: Callable[[Query], bool]) -> None:
         """Listen to PostgreSQL, on a connection of its own; elsewhere wait for the time."""
         if self._engine.dialect.name != "postgresql" or self._engine.dialect.driver != "psycopg":
-            super().wait(seconds, stopped)
+            super().wait(seconds, stopped, is_over)
             return
         with translated(self.name), connected(self._engine) as connection:
             connection.exec_driver_sql(f"LISTEN {NOTIFICATION}")
+            connection.commit()
+            if is_over(lambda statement, parameters: self._rows(connection, statement, parameters)):
+                return  # it was published before this listened
             connection.commit()
             driver: Any = connection.connection.driver_connection
             deadline = time.monotonic() + min(seconds, STATEMENT_LIMIT)  # no connection lives longer
             while not stopped.is_set() and time.monotonic() < deadline:
                 if list(driver.notifies(timeout=min(_SLICE, seconds), stop_after=1)):
-                    return
+                    break
+            connection.exec_driver_sql(f"UNLISTEN {NOTIFICATION}")  # the connection may go back to somebody's pool
+            connection.commit()

@@ -13,7 +13,7 @@ from archimport.sql.schema import PREFIX
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from archimport.sql.database import Query, Rows
 
@@ -33,7 +33,7 @@ _inherited: list[sqlite3.Connection] = []
 
 
 class SqliteDatabase(Database):
-    """A SQLite file, opened read-only and once: if it is replaced, what was opened stays readable until `reopen`.
+    """A SQLite file, opened read-only and once: if it is replaced, what was opened stays readable.
 
     `uri` is what SQLite opens, `path` the file if it is one.
     """
@@ -44,51 +44,44 @@ class SqliteDatabase(Database):
         self._uri = uri
         self._path = path
         self._connection: sqlite3.Connection | None = None
-        self._previous: sqlite3.Connection | None = None
         self._opened: tuple[int, int] | None = None
+        self._closed = False
         self._deadline = [0.0]  # what SQLite calls must not hold this object
         super().__init__(name)
 
     def _begin_process(self) -> None:
-        _inherited.extend(filter(None, (self._connection, self._previous)))
-        self._connection = self._previous = None
+        if self._connection is not None:
+            _inherited.append(self._connection)
+        self._connection = None
         super()._begin_process()
 
-    def reopen(self) -> None:
-        """Look at the file anew with the next read, if another one has taken its place."""
-        self._check_process()
-        with self._lock:
-            if self._path is not None and self._connection is not None and self._identity() != self._opened:
-                if self._previous is not None:
-                    self._previous.close()
-                self._previous, self._connection = self._connection, None
-
-    def hold(self) -> Callable[[], None]:
-        """Give a function that goes back to the file that is open now, which stays readable after it is replaced."""
-        opened = self._connection, self._opened
-
-        def go_back() -> None:
-            with self._lock:
-                if opened[0] is not None and opened[0] is self._previous:
-                    self._previous, self._connection = self._connection, opened[0]
-                    self._opened = opened[1]
-
-        return go_back
+    def current(self) -> SqliteDatabase:
+        """Give this, or the file that has taken its place."""
+        if self._opened is None or self._identity() == self._opened:
+            return self
+        return SqliteDatabase(self.name, self._uri, self._path)
 
     def close(self) -> None:
-        """Close the connection."""
-        if self._process == os.getpid():
-            for connection in filter(None, (self._connection, self._previous)):
-                connection.close()
-            self._connection = self._previous = None
+        """Close the connection when nobody reads."""
+        self._check_process()
+        with self._lock:
+            self._closed = True
+            self._let_go()
+
+    def _let_go(self) -> None:
+        if self._connection is not None and self._process == os.getpid():
+            self._connection.close()
+            self._connection = None
 
     def __del__(self) -> None:
         """Close with the last loader that refers to the store."""
         if hasattr(self, "_connection") and os is not None:  # which it is when the interpreter ends
-            self.close()
+            self._let_go()
 
     @contextmanager
     def _session(self) -> Iterator[Query]:
+        if self._closed:
+            raise StoreUnavailable("the store was closed", store=self.name)
         try:
             self._deadline[0] = time.monotonic() + STATEMENT_LIMIT
             connection = self._connection or self._connect()
@@ -110,7 +103,7 @@ class SqliteDatabase(Database):
         try:
             connection = self._prepared(self._uri)
         except sqlite3.OperationalError as exc:
-            if exc.sqlite_errorcode & 0xFF != sqlite3.SQLITE_CANTOPEN or not self._is_on_read_only_media():
+            if not _cannot_make_files(exc.sqlite_errorcode) or not self._is_on_read_only_media():
                 raise
             connection = self._prepared(f"{self._uri}&immutable=1")
         self._connection = connection
@@ -183,3 +176,8 @@ class SqliteDatabase(Database):
         error = StoreUnavailable(f"cannot read the database: {exc}", store=self.name)
         error.retryable = code in _BUSY and self._deadline[0] > time.monotonic()
         return error
+
+
+def _cannot_make_files(code: int) -> bool:
+    """Whether SQLite could not make what it needs beside a database in WAL mode."""
+    return code == sqlite3.SQLITE_READONLY_DIRECTORY or code & 0xFF == sqlite3.SQLITE_CANTOPEN

@@ -7,7 +7,6 @@ from archimport.runtime.errors import ArchimportError, ConfigError, StoreUnavail
 from archimport.runtime.names import check_name
 from archimport.runtime.store import Changes, Entry, Store
 from archimport.sql import pin as pins
-from archimport.sql import schema
 from archimport.sql.blobs import Blobs, grouped
 from archimport.sql.startup import Startup
 
@@ -18,25 +17,13 @@ if TYPE_CHECKING:
 
     from archimport.sql.address import Address
     from archimport.sql.database import Database
+    from archimport.sql.manifest import ManifestIndex
     from archimport.sql.pin import Pin
 
-#: What `mount` may ask of a database.
-OPTIONS = frozenset({"channel", "release", "stale_ok", "writable"})
+#: What `mount` may ask of a database, beside what its URL may say.
+OPTIONS = frozenset({"stale_ok", "writable"})
 #: So many bytes are asked for at once to verify them.
 _VERIFIED = 1 << 20
-
-
-def open_store(address: Address, pinned: str | None = None, **options: object) -> SqlStore:
-    """Open a channel of the database at an address; `pinned` is the digest of the release to begin with.
-
-    `options` win over the host's configuration; ConfigError where they say again what the URL says.
-    """
-    said = {key: value for key, value in address.said.items() if key in OPTIONS}
-    for key in said.keys() & options.keys():
-        raise ConfigError(f"the URL and an option both name a {key}", store=address.place)
-    settings = {key: value for key, value in address.settings.items() if key in OPTIONS}
-    chosen = {"channel": schema.MAIN, **settings, **said, **options}
-    return SqlStore(address, pinned, **chosen)  # type: ignore[arg-type]  # their names were checked
 
 
 def open_database(address: Address) -> Database:
@@ -50,47 +37,53 @@ def open_database(address: Address) -> Database:
     return ServerDatabase(address)
 
 
+class _Opened:
+    """What is read from: a `pin`, the `database` that has it, and its contents. Never changed, but replaced as one."""
+
+    __slots__ = ("blobs", "database", "pin")
+
+    def __init__(self, database: Database, pin: Pin) -> None:
+        self.database = database
+        self.pin = pin
+        self.blobs = Blobs(database)
+
+
 class SqlStore(Store):
     """One release of a database. What it holds never changes; `refresh` moves to the channel's newest one.
 
-    Raises at opening: StoreUnavailable, FormatError for what are not our tables, ConfigError for an unknown channel,
-    ReleaseGone for an unknown release.
+    `pinned` is the digest of the release to begin with. Raises at opening: StoreUnavailable, FormatError for what are
+    not our tables, ConfigError for an unknown channel, ReleaseGone for an unknown release.
     """
 
     kind = "sql"
     keeps_bytecode = False  # a release for each module that is compiled would bury those of people
 
     def __init__(
-        self,
-        address: Address,
-        pinned: str | None = None,
-        *,
-        channel: str,
-        release: str | int | None = None,
-        writable: bool = False,
-        stale_ok: bool = False,
+        self, address: Address, pinned: str | None = None, *, writable: bool = False, stale_ok: bool | None = None
     ) -> None:
+        release = address.said.get("release")
         if writable and release is not None:
             raise ConfigError("a release cannot be written to", hint="mount its channel")
-        self.location = address.location(channel)
+        self.location = address.location
         self.writable = writable
         self.address = address
-        self._selector = pins.Selector(channel, release)
-        self._stale_ok = stale_ok
-        self._database = open_database(address)
-        self._blobs = Blobs(self._database)
+        self._selector = pins.Selector(address.channel, release)
+        self._stale_ok = bool(address.settings.get("stale_ok") if stale_ok is None else stale_ok)
         self._startup = Startup(self.location)
-        self._pin = self._first_pin(pinned)
+        database = open_database(address)
+        self._opened = _Opened(database, self._first_pin(database, pinned))
+        self._newest: bytes | None = None
 
-    def _first_pin(self, pinned: str | None) -> Pin:
+    def _first_pin(self, database: Database, pinned: str | None) -> Pin:
         """Give the release that a parent process has, from the user's cache without a statement if that has it."""
         if pinned is None:
-            return self._find(self._selector)
-        return pins.from_cache(bytes.fromhex(pinned)) or self._find(pins.Selector(self._selector.channel, pinned))
+            return self._find(database, self._selector)
+        selector = pins.Selector(self._selector.channel, pinned)
+        return pins.from_cache(bytes.fromhex(pinned)) or self._find(database, selector)
 
-    def _find(self, selector: pins.Selector) -> Pin:
+    def _find(self, database: Database, selector: pins.Selector) -> Pin:
         try:
-            pin = self._database.read(selector.read)
+            pin = database.read(selector.read)
         except StoreUnavailable:
             stale = pins.remembered(self.location) if self._stale_ok and selector.release is None else None
             if stale is None:
@@ -106,51 +99,48 @@ class SqlStore(Store):
     @property
     def pin(self) -> Pin:
         """The release that is read from."""
-        return self._pin
+        return self._opened.pin
 
     def pinned(self) -> dict[str, object]:
         """Give what makes another process open the release that this one has."""
-        return {"pinned": self._pin.manifest.hex()}
+        return {"pinned": self.pin.manifest.hex()}
 
     def lookup(self, path: str) -> Entry | None:
         """Give the entry at `path`, or None; nothing to a driver that imports while it reads."""
-        return None if self._database.is_read_by_this_thread() else self._pin.index.lookup(path)
+        opened = self._opened
+        return None if opened.database.is_read_by_this_thread() else opened.pin.index.lookup(path)
 
     def list(self, folder: str) -> list[str]:
         """Give the sorted names of the children of `folder`."""
-        return self._pin.index.list(folder)
+        return self._opened.pin.index.list(folder)
 
     def read(self, entry: Entry) -> bytes:
         """Give the content of a member; ReleaseGone, StoreUnavailable or IntegrityError if that cannot be."""
         self._startup.note(entry.path)
+        index = self._opened.pin.index
+        known, near = (self._entries(index, paths) for paths in (self._startup.last(), self._near(index, entry.path)))
         try:
-            return self._blobs.read(entry, self._entries(self._startup.last()), self._entries(self._near(entry.path)))
+            return self._opened.blobs.read(entry, known, near)
         except ArchimportError as exc:
             exc.store, exc.member = self.location, entry.path
             raise
 
-    def _entries(self, paths: Iterable[str]) -> Iterator[Entry]:
+    def _entries(self, index: ManifestIndex, paths: Iterable[str]) -> Iterator[Entry]:
         """Give the entries of those members that were not read yet."""
-        files, startup = self._pin.index, self._startup
         for path in paths:
-            if path in files.paths and not startup.was_read(path):
-                yield files.lookup(path)  # type: ignore[misc]  # it has it
+            if path in index.paths and not self._startup.was_read(path):
+                yield index.lookup(path)  # type: ignore[misc]  # it has it
 
-    def _near(self, path: str) -> Iterator[str]:
+    def _near(self, index: ManifestIndex, path: str) -> Iterator[str]:
         """Give what lies near a member; nothing if this program read that the last time: then the rest is known."""
         if path in self._startup.last():
             return
         package = f"{path.partition('/')[0]}/"
         is_code = path.endswith((".py", ".pyc"))
         for is_near in (True, False):
-            for other in self._pin.index.paths:
+            for other in index.paths:
                 if other.startswith(package) is is_near and (not is_code or other.endswith(".py")):
-                    yield self._code_of(other) if is_code else other
-
-    def _code_of(self, path: str) -> str:
-        """Give what an import of a source reads: its bytecode, where there is some for this Python."""
-        cached = cached_member(path)
-        return cached if cached is not None and cached in self._pin.index.paths else path
+                    yield _code_of(index, other) if is_code else other
 
     def write(self, path: str, data: bytes) -> None:
         """Publish a release that differs from the pinned one in `path`, and pin it.
@@ -161,74 +151,73 @@ class SqlStore(Store):
             raise ConfigError("the database is mounted read-only", store=self.location, hint="mount it writable=True")
         from archimport.sql.writer import derive  # deferred: reading a SQLite database needs no SQLAlchemy
 
-        derive(self.address, self._selector.channel, self._pin, check_name(path), data)
-        self._pin = self._find(self._selector)
+        opened = self._opened
+        pin = derive(self.address, self._selector.channel, opened.pin, check_name(path), data)
+        self._opened = _Opened(opened.database, pin)
 
     def refresh(self) -> Changes:
         """Move to the channel's newest release, and give what changed; a release mounted by its name stays."""
-        go_back = self._database.hold()
-        self._database.reopen()
-        before = self._pin
-        try:
-            self._pin = self._find(self._selector)
-        except ArchimportError:
-            go_back()
-            raise
-        return Changes(_digests(before), _digests(self._pin))
+        before = self._opened
+        database = before.database.current()
+        self._opened = _Opened(database, self._find(database, self._selector))
+        return Changes(_digests(before.pin), _digests(self.pin))
 
     def hold(self) -> Callable[[], None]:
         """Give a function that pins again the release that is pinned now."""
-        pin, reopen = self._pin, self._database.hold()
+        opened = self._opened
 
         def go_back() -> None:
-            reopen()
-            self._pin = pin
+            self._opened = opened
 
         return go_back
 
     def newest(self) -> object:
         """Say which release the channel points to, if it is not the pinned one."""
-        go_back = self._database.hold()
-        self._database.reopen()
-        try:
-            found = self._database.read(self._selector.manifest)
-        finally:
-            go_back()
-        return None if found == self._pin.manifest else found
+        self._newest = self._opened.database.current().read(self._selector.manifest)
+        return None if self._newest == self.pin.manifest else self._newest
 
     def wait(self, seconds: float, stopped: Event) -> None:
         """Wait for the time, or for the publisher's word where the database passes it on."""
-        self._database.wait(seconds, stopped)
+        newest = self._newest
+        self._opened.database.wait(seconds, stopped, lambda query: self._selector.manifest(query) != newest)
 
     def describe(self) -> dict[str, object]:
         """Give channel, release and size."""
-        files = self._pin.index.files()
+        pin = self.pin
+        files = pin.index.files()
         return {
             "channel": self._selector.channel,
-            "serial": self._pin.serial,
-            "release": self._pin.number,
-            "digest": self._pin.manifest.hex(),
+            "serial": pin.serial,
+            "release": pin.number,
+            "digest": pin.manifest.hex(),
             "members": len(files),
             "content": sum(entry.size for entry in files),
-            "runs": "__main__.py" in self._pin.index.paths,
+            "runs": "__main__.py" in pin.index.paths,
         }
 
     def verify(self) -> Iterator[str]:
         """Read the release's contents from the database, past the user's cache."""
-        files = self._pin.index.files()
+        opened = self._opened
+        files = opened.pin.index.files()
         for batch in grouped(((entry, entry.size) for entry in files), _VERIFIED):
-            found = self._blobs.fetch(batch)
+            found = opened.blobs.fetch(batch)
             for entry in batch:
                 content = found[entry.digest or b""]
                 if isinstance(content, ArchimportError):
                     content.store, content.member = self.location, entry.path
                     raise content
-        yield f"release {self._pin.number}: {len(files)} files"
+        yield f"release {opened.pin.number}: {len(files)} files"
 
     def close(self) -> None:
         """Close the connection, and keep what start-up read for the next time."""
         self._startup.save()
-        self._database.close()
+        self._opened.database.close()
+
+
+def _code_of(index: ManifestIndex, path: str) -> str:
+    """Give what an import of a source reads: its bytecode, where there is some for this Python."""
+    cached = cached_member(path)
+    return cached if cached is not None and cached in index.paths else path
 
 
 def _digests(pin: Pin) -> dict[str, object]:

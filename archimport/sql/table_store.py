@@ -12,9 +12,12 @@ from archimport.sql.schema import check_identifier
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import TypeVar
 
     from archimport.sql.address import Address
     from archimport.sql.database import Database, Query
+
+    Result = TypeVar("Result")
 
 #: What `mount` may ask of a table.
 OPTIONS = frozenset({"name", "package", "revision", "source", "table"})
@@ -58,11 +61,11 @@ class TableStore(Store):
         if package and not all(part.isidentifier() for part in package.split(".")):
             raise ConfigError(f"not the name of a package: {package[:60]!r}")
         self.package = package
-        self.location = f"{address.location('main')}@{table}={package}"
+        self.location = f"{address.tables}@{table}={package}"
         self._database = database
         self._snapshot = self._read(self._read_rows)
 
-    def _read(self, work: Callable[[Query], _Snapshot]) -> _Snapshot:
+    def _read(self, work: Callable[[Query], Result]) -> Result:
         try:
             return self._database.read(work)
         except NoTableError as exc:
@@ -117,6 +120,7 @@ class TableStore(Store):
     def refresh(self) -> Changes:
         """Read the table again if a revision changed, and give what else did."""
         before = self._snapshot
+        self._database = self._database.current()
         if self.newest() is not None:
             self._snapshot = self._read(self._read_rows)
         return Changes(_digests(before), _digests(self._snapshot))
@@ -127,7 +131,7 @@ class TableStore(Store):
             contents = _digests(self._read(self._read_rows))
             return None if contents == _digests(self._snapshot) else contents
         columns = [self._columns[0], self._columns[2]]
-        rows = self._database.read(lambda query: query(self._select(columns), {}))
+        rows = self._read(lambda query: query(self._select(columns), {}))
         found = {str(name): str(revision) for name, *revision in rows}
         return None if found == self._snapshot.revisions else found
 

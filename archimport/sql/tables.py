@@ -18,12 +18,11 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
-    Text,
     UniqueConstraint,
 )
 from sqlalchemy.dialects import mysql
 
-from archimport.sql.schema import PREFIX
+from archimport.sql.schema import LONGEST_NOTE, PREFIX
 
 metadata = MetaData()
 
@@ -32,6 +31,11 @@ def _key(length: int) -> String:
     """Give the type of a name that is compared byte by byte: MySQL takes `a` for `A` and `a ` otherwise."""
     exact = mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_bin")
     return String(length).with_variant(exact, "mysql", "mariadb")
+
+
+def _text(length: int) -> String:
+    """Give the type of text for people, in any script."""
+    return String(length).with_variant(mysql.VARCHAR(length, charset="utf8mb4"), "mysql", "mariadb")
 
 
 #: MySQL's BLOB ends at 64 KiB.
@@ -65,7 +69,7 @@ release = Table(
     Column("members", Integer, nullable=False),
     Column("content_size", BigInteger, nullable=False),
     Column("created_at", DateTime, nullable=False),
-    Column("created_by", String(255), nullable=False),
+    Column("created_by", _text(255), nullable=False),
     Column("signature", _PART),
     **_NUMBERED,
 )
@@ -89,8 +93,8 @@ audit = Table(
     Column("from_release", Integer),
     Column("to_release", Integer, nullable=False),
     Column("done_at", DateTime, nullable=False),
-    Column("done_by", String(255), nullable=False),
-    Column("note", Text, nullable=False),
+    Column("done_by", _text(255), nullable=False),
+    Column("note", _text(LONGEST_NOTE), nullable=False),
     UniqueConstraint("channel_name", "serial"),
     CheckConstraint("serial > 0"),
     **_NUMBERED,

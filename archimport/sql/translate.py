@@ -14,10 +14,14 @@ from archimport.sql.database import NoTableError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: SQLSTATEs of PostgreSQL and others, and numbers of MySQL: what is not there or not for this user,
-_NO_TABLE = frozenset(("42P01", "42703", "3F000", "42501", "42S02", "42S22", 1054, 1142, 1146))
+#: SQLSTATEs of PostgreSQL and others, and numbers of MySQL: what is not there,
+_NO_TABLE = frozenset(("42P01", "42703", "42S02", "42S22", 1054, 1146))
+#: which schema is not,
+_NO_SCHEMA = frozenset(("3F000",))
+#: what this user may not do,
+_NO_RIGHT = frozenset(("42501", 1142, 1143, 1044))
 #: who is not let in, which trying again does not change,
-_NOT_LET_IN = frozenset(("28000", "28P01", "3D000", 1044, 1045, 1049, 1698))
+_NOT_LET_IN = frozenset(("28000", "28P01", "3D000", 1045, 1049, 1698))
 #: and what two transactions at once do to each other.
 _CONFLICT = frozenset(("40001", "40P01", 1213))
 _NOT_LET_IN_TEXTS = ("authentication failed", "pg_hba.conf", "FATAL:  database", "FATAL:  role")
@@ -58,6 +62,10 @@ def _translated(exc: DBAPIError, name: str) -> ArchimportError:
     reason = _first_line(origin)
     if codes & _NO_TABLE or "no such table" in reason or "no such column" in reason:
         return NoTableError(reason, store=name, hint="archimport publish makes our tables")
+    if codes & _NO_SCHEMA:
+        return ConfigError(reason, store=name, hint="an administrator makes schemas: CREATE SCHEMA")
+    if codes & _NO_RIGHT:
+        return ConfigError(reason, store=name, hint="archimport grants prints what each kind of user needs")
     if codes & _CONFLICT:
         return ConflictError("somebody else published at this moment", store=name, hint="try again")
     error = StoreUnavailable(f"cannot use the database: {type(origin).__name__}: {reason}", store=name)

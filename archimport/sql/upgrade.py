@@ -1,4 +1,7 @@
-"""From the tables of an older version to those of this one, a step for each version, in one transaction."""
+"""From the tables of an older version to those of this one, a step for each version.
+
+In one transaction, except in MySQL, whose changes of tables commit what was before them.
+"""
 
 from __future__ import annotations
 

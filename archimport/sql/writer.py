@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy import func, insert, select, update
 
+from archimport.runtime.digest import digest
 from archimport.runtime.errors import ConfigError, ConflictError
 from archimport.sql import manifest, tables
 from archimport.sql.blobs import grouped, split
-from archimport.sql.schema import MAX_BATCH, check_channel
+from archimport.sql.pin import Pin
+from archimport.sql.schema import LONGEST_NOTE, MAX_BATCH, check_channel
 from archimport.sql.server import NOTIFICATION
 from archimport.sql.transaction import engine_of, has_tables, is_there, now, reading, transaction, who
 from archimport.sql.translate import translated
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
 
     from archimport.runtime.store import Entry
     from archimport.sql.address import Address
-    from archimport.sql.pin import Pin
 
 #: So many bytes go into one statement.
 _UPLOAD = 4 << 20
@@ -71,17 +72,19 @@ def publish(
     A release that exists is not made again. ConflictError if the channel is no longer where `expected` says.
     """
     check_channel(channel)
+    check_message(message)
     entries = {path: manifest.entry_of(path, content()) for path, content in members.items()}
     content = manifest.render(entries.values())
     sources = {entry.digest or b"": members[path] for path, entry in entries.items()}
     with transaction(address, create=True) as connection:
         head = head_in(connection, channel)
-        _check_head(head, expected or head, channel)
+        if expected not in (None, head):
+            raise _moved(head, channel)
         return _publish(connection, head, channel, message, list(entries.values()), content, sources)
 
 
-def derive(address: Address, channel: str, pin: Pin, path: str, data: bytes) -> Published:
-    """Publish a release that differs from the pinned one in one member; bytecode of what it replaces goes.
+def derive(address: Address, channel: str, pin: Pin, path: str, data: bytes) -> Pin:
+    """Publish a release that differs from the pinned one in one member, and give it; bytecode of what goes goes too.
 
     ConflictError if the channel points to another release.
     """
@@ -91,16 +94,16 @@ def derive(address: Address, channel: str, pin: Pin, path: str, data: bytes) -> 
     content = manifest.render(entries)
     with transaction(address) as connection:
         head = head_in(connection, channel)
-        _check_head(head, head._replace(manifest=pin.manifest.hex()), channel)
+        if head.manifest != pin.manifest.hex():
+            raise _moved(head, channel)
         message = f"wrote {path}"
-        return _publish(connection, head, channel, message, entries, content, {changed.digest or b"": lambda: data})
+        new = _publish(connection, head, channel, message, entries, content, {changed.digest or b"": lambda: data})
+    return Pin(manifest.ManifestIndex(content, is_checked=True), bytes.fromhex(new.digest), new.release, new.serial)
 
 
-def _check_head(head: Head, expected: Head, channel: str) -> None:
-    if head != expected:
-        raise ConflictError(
-            f"channel {channel!r} has moved to release {head.release} meanwhile", hint="look at it, then publish again"
-        )
+def _moved(head: Head, channel: str) -> ConflictError:
+    text = f"channel {channel!r} has moved to release {head.release} meanwhile"
+    return ConflictError(text, hint="look at it, then publish again")
 
 
 def _publish(
@@ -133,10 +136,14 @@ def _publish(
     return Published(channel, serial, number, key, len(entries), size, moved)
 
 
+def check_message(message: str) -> None:
+    """Raise ConfigError for what cannot stand in the audit trail."""
+    if not message.isprintable() or len(message) > LONGEST_NOTE:
+        raise ConfigError(f"a message is one line of {LONGEST_NOTE} characters at most")
+
+
 def move(connection: Connection, channel: str, head: Head, release: int, action: str, message: str) -> int:
     """Let a channel point to a release, if it still is where it was, and note that in the audit trail."""
-    if not message.isprintable():
-        raise ConfigError("a message is one line of text")
     serial = head.serial + 1
     table = tables.channel
     if head.serial == 0:
@@ -194,9 +201,20 @@ def _rows(
     contents: Mapping[bytes, Callable[[], bytes]], encode: Callable[[bytes], tuple[str, bytes]]
 ) -> Iterator[tuple[dict[str, object], int]]:
     for key, content in contents.items():
-        codec, stored = encode(content())
+        codec, stored = encode(_again(content, key))
         for number, part in enumerate(split(stored)):
             yield {"digest": key.hex(), "part_number": number, "codec": codec, "content": part}, len(part)
+
+
+def _again(content: Callable[[], bytes], key: bytes) -> bytes:
+    """Give a content as it was when the manifest was made."""
+    try:
+        found = content()
+    except OSError as exc:
+        raise ConflictError(f"an input went away while it was published: {exc}", hint="publish again") from exc
+    if digest(found) != key:
+        raise ConflictError("an input changed while it was published", hint="publish again")
+    return found
 
 
 def _stored(content: bytes) -> tuple[str, bytes]:

@@ -39,7 +39,10 @@ def main(url: str) -> None:
                 mounted.refresh()
                 pool.shutdown()
                 pool = new_pool()
-            print(f"{pool.submit(price, float(line)).result():.2f}", flush=True)
+            try:
+                print(f"{pool.submit(price, float(line)).result():.2f}", flush=True)
+            except Exception as exc:  # noqa: BLE001 - rules that do not work are the rules' matter
+                print(f"no price: {exc!r}", flush=True)
     pool.shutdown()
 
 

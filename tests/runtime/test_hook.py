@@ -184,6 +184,22 @@ def test_scheme_by_entry_point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         assert importlib.import_module("plugged").value == 4
 
 
+def test_opener_by_others_that_cannot_be_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An ImportError in the hook would mean that the entry is nobody's."""
+    metadata = tmp_path / "broken-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[archimport.stores]\nbroken = no_such_module:open_it\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    archimport.install()
+    sys.path.append("broken:somewhere")
+    try:
+        with pytest.raises(archimport.ConfigError, match="no_such_module"):
+            importlib.import_module("nothing_like_this")
+    finally:
+        sys.path.remove("broken:somewhere")
+
+
 @pytest.mark.parametrize("scheme", ["", "x", "ABC", "zip", "bundle", "1ab", "a b"])
 def test_schemes_that_cannot_be_registered(scheme: str) -> None:
     with pytest.raises(archimport.ConfigError, match="scheme"):

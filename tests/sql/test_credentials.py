@@ -48,7 +48,7 @@ def everything_seen(mounted: archimport.Mount) -> str:
     store = mounted.store
     seen = [
         *map(repr, (sys.path, list(sys.path_importer_cache), sys.path_importer_cache, mounted, store, vars(store))),
-        repr(vars(store._database)),
+        repr(vars(store._opened.database)),
         repr({slot: getattr(store.address, slot) for slot in store.address.__slots__}),
         repr(store.describe()),
         str(store.location),
@@ -190,6 +190,8 @@ def test_urls_with_passwords(url: str, tmp_path: Path, monkeypatch: pytest.Monke
     [
         ("[sql.prod]\n", "no url"),
         ("[sql.prod]\nurl = 5\n", "cannot have this 'url'"),
+        ("[sql.prod]\nurl = 'plugins.db'\n", "in the configuration of 'prod'"),
+        ("[sql.prod]\nurl = 'mysql+pymysql://localhost/'\n", "names no database"),
         ("[sql.prod]\nurl = 'sqlite:////x.db'\nverify = 'no'\n", "cannot have this 'verify'"),
         ("[sql.prod\n", "cannot read"),
         ("[sql.other]\nurl = 'x'\n", "no database is called 'prod'"),
@@ -201,6 +203,22 @@ def test_configurations_that_do_not_fit(text_: str, expected: str, configuration
     configuration.write_text(text_)
     with pytest.raises(archimport.ArchimportError, match=expected):
         archimport.mount("sql:prod")
+
+
+def test_password_that_is_no_function() -> None:
+    with pytest.raises(archimport.ConfigError, match="function"):
+        archimport.sql.configure("prod", "sqlite:////x.db", password=CANARY)
+
+
+def test_option_wins_over_the_configuration(sqlite) -> None:
+    sqlite.publish({"a.py": ""})
+    archimport.sql.configure("stale", f"sqlite:///{sqlite.source}", channel=sqlite.name, stale_ok=True)
+    archimport.mount("sql:stale").unmount()
+    os.remove(sqlite.source)
+    importlib.invalidate_caches()
+    with pytest.raises(archimport.StoreUnavailable):
+        archimport.mount("sql:stale", stale_ok=False)
+    assert archimport.mount("sql:stale").store.lookup("a.py")
 
 
 def test_alias_of_a_file(sqlite, configuration: Path) -> None:

@@ -10,15 +10,16 @@ import threading
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 import sqlalchemy
-from servers import with_query
+from servers import SERVERS, with_query
 from sqlalchemy import text
 
 import archimport
 from archimport.cli.store import open_store
-from archimport.sql import history, tables, transaction, upgrade, writer
+from archimport.sql import config, history, manifest, tables, transaction, upgrade, writer
 from archimport.sql.grants import grants
 from archimport.sql.source import address_of
 from archimport.sql.tables import metadata
@@ -165,7 +166,17 @@ def test_extract_then_publish_is_the_same_release(channel, tmp_path: Path) -> No
     assert archimport.sql.publish(channel.source, [folder], channel=f"{channel.name}x").digest == published.digest
 
 
-def test_bytecode_is_bound_to_its_source(channel) -> None:
+def test_bytecode_of_another_source_is_a_false_manifest() -> None:
+    digests = [manifest.entry_of(name, name.encode()).digest for name in ("a", "b")]
+    entries = [archimport.Entry("m.py", digest=digests[0]), archimport.Entry("__pycache__/m.x.pyc", digest=digests[1])]
+    whole = manifest.render(entries)
+    manifest.ManifestIndex(whole)
+    false = whole.replace(digests[0], digests[1], 1) if whole.count(digests[0]) == 2 else b""
+    with pytest.raises(archimport.FormatError, match="not of the source"):
+        manifest.ManifestIndex(false)
+
+
+def test_bytecode_goes_with_its_source(channel) -> None:
     from archimport.runtime.bytecode import cached_member, hashed_pyc
 
     evil = hashed_pyc(compile("value = 'evil'", "m", "exec"), b"value = 1\n", checked=False)
@@ -269,37 +280,145 @@ def test_upgrade_takes_each_step(sqlite, monkeypatch: pytest.MonkeyPatch) -> Non
         sqlite.mount()
 
 
-@pytest.mark.parametrize("channel", ["postgresql"], indirect=True)
+#: How a role comes and goes.
+ROLES = {
+    "postgresql": (["CREATE ROLE {} LOGIN"], ["DROP OWNED BY {}", "DROP ROLE {}"]),
+    "mysql": (["CREATE USER {}"], ["DROP USER {}"]),
+}
+
+
+@pytest.mark.parametrize("channel", SERVERS, indirect=True)
 def test_grants_are_enough_and_no_more(channel) -> None:
     channel.publish({"a.py": f"value = 1  # {channel.name}\n"})
     engine = sqlalchemy.create_engine(channel.source, isolation_level="AUTOCOMMIT", poolclass=sqlalchemy.NullPool)
-    roles = {kind: f"{kind}_{channel.name}" for kind in ("reader", "publisher", "admin")}
+    roles = {kind: f"{kind}_{uuid4().hex[:12]}" for kind in ("reader", "publisher", "admin")}
+    come, go = ROLES[channel.kind]
     with engine.connect() as connection:
         for role in roles.values():
-            connection.execute(text(f"CREATE ROLE {role} LOGIN"))
+            for statement in come:
+                connection.execute(text(statement.format(role)))
         for statement in grants(channel.address, **roles):
             connection.execute(text(statement))
 
     def as_role(kind: str) -> object:
-        own = type(channel).__new__(type(channel))
         url = sqlalchemy.make_url(channel.source).set(username=roles[kind])
-        own.__init__(channel.kind, url.render_as_string(hide_password=False), channel.name)
-        return own
+        return type(channel)(channel.kind, url.render_as_string(hide_password=False), channel.name)
 
     try:
         with as_role("reader").mount():
             assert importlib.import_module("a").value == 1
-        with pytest.raises(archimport.ArchimportError):
-            as_role("reader").publish({"b.py": ""})
         assert as_role("publisher").publish({"b.py": f"# {channel.name}"}).moved
-        with pytest.raises(archimport.ArchimportError):
-            history.collect(as_role("publisher").address, days=0)
-        history.collect(as_role("admin").address, days=0)
+        for attempt in (
+            lambda: as_role("reader").publish({"c.py": ""}),
+            lambda: history.collect(as_role("publisher").address, days=0),
+        ):
+            with pytest.raises(archimport.ConfigError, match="archimport grants"):
+                attempt()
+        assert history.collect(as_role("admin").address, days=0).releases
     finally:
         with engine.connect() as connection:
             for role in roles.values():
-                connection.execute(text(f"DROP OWNED BY {role}"))
-                connection.execute(text(f"DROP ROLE {role}"))
+                for statement in go:
+                    connection.execute(text(statement.format(role)))
+
+
+def test_channel_that_is_named_twice(sqlite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody publishes to another channel than the one that is shown."""
+    monkeypatch.setattr(config, "_configured", {})
+    source = tmp_path / "src"
+    source.mkdir()
+    (source / "a.py").write_text("")
+    url = f"sqlite:///{sqlite.source}"
+    with pytest.raises(archimport.ConfigError, match="both name a channel"):
+        archimport.sql.publish(f"{url}?channel=one", [source], channel="two")
+    archimport.sql.configure("stage", url, channel="stage")
+    assert archimport.sql.publish("sql:stage", [source]).channel == "stage"
+    assert archimport.sql.publish("sql:stage", [source], channel="other").channel == "other"
+    assert archimport.sql.publish(f"{url}?channel=one", [source]).channel == "one"
+    assert {row.name for row in history.channels(sqlite.address)} == {"stage", "other", "one"}
+    for key in ("release=1", "path=x"):
+        with pytest.raises(archimport.ConfigError, match="cannot be chosen"):
+            archimport.sql.publish(f"{url}?{key}", [source])
+
+
+def test_input_that_changes_while_it_is_published(channel) -> None:
+    """Nothing is visible of it, and the same input can be published then."""
+    contents = [b"one\n", b"two\n"]
+    with pytest.raises(archimport.ConflictError, match="changed while"):
+        writer.publish(channel.address, {"a.txt": contents.pop}, channel.name)
+    published = writer.publish(channel.address, {"a.txt": lambda: b"two\n"}, channel.name)
+    assert content_of(channel, published.release) == {"a.txt": b"two\n"}
+
+
+def test_source_that_changes_while_it_is_built(sqlite, tmp_path: Path) -> None:
+    """What is compiled is what is packed."""
+    source = tmp_path / "src"
+    source.mkdir()
+    (source / "m.py").write_text("value = 1\n")
+
+    def change(step: str) -> None:
+        if step == "publishing":
+            (source / "m.py").write_text("value = 2\n")
+
+    archimport.sql.publish(sqlite.source, [source], progress=change)
+    store = archimport.mount(sqlite.source).store
+    shown = store.read(store.lookup("m.py"))
+    assert shown == f"value = {importlib.import_module('m').value}\n".encode()
+
+
+def test_write_pins_what_it_wrote(channel, monkeypatch: pytest.MonkeyPatch) -> None:
+    channel.publish({"a.py": "value = 1\n"})
+    store = channel.mount(writable=True).store
+    derive = writer.derive
+
+    def overtaken(*arguments: object) -> object:
+        pin = derive(*arguments)
+        channel.publish({"zzz.py": ""})
+        return pin
+
+    monkeypatch.setattr(writer, "derive", overtaken)
+    store.write("b.py", b"")
+    assert [entry.path for entry in store.walk()] == ["a.py", "b.py"]
+    assert store.newest() is not None
+
+
+@pytest.mark.parametrize("message", ["two\nlines", "x" * 1001])
+def test_messages_that_cannot_stand_in_the_log(channel, message: str) -> None:
+    channel.publish({"a.py": ""})
+    for attempt in (
+        lambda: channel.publish({"a.py": ""}, message),
+        lambda: history.rollback(channel.address, channel.name, 1, message),
+    ):
+        with pytest.raises(archimport.ConfigError, match="a message is one line"):
+            attempt()
+    channel.publish({"b.py": ""}, "🎉")
+    assert history.log(channel.address, channel.name)[0].message == "🎉"
+
+
+def test_one_channel_is_one_store(sqlite) -> None:
+    """However it is named; and others are others."""
+    for name in ("main", "dev"):
+        sqlite.name = name
+        sqlite.publish({"a.py": f"# {name}\n"})
+    with archimport.mount(sqlite.source) as one, archimport.mount(sqlite.source, channel="main") as other:
+        assert one.store is other.store
+        with archimport.mount(sqlite.source, channel="dev") as third:
+            assert third.store.read(third.store.lookup("a.py")) == b"# dev\n"
+    with pytest.raises(archimport.ConfigError, match="no schemas"):
+        archimport.mount(sqlite.source, schema="x")
+
+
+@pytest.mark.parametrize("channel", ["postgresql"], indirect=True)
+def test_schema_is_no_folder(channel) -> None:
+    """A package of the schema's name stays where it was."""
+    channel.publish({"dev": {"__init__.py": "", "x.py": "value = 1\n"}})
+    engine = sqlalchemy.create_engine(channel.source, isolation_level="AUTOCOMMIT", poolclass=sqlalchemy.NullPool)
+    with engine.connect() as connection:
+        connection.execute(text("CREATE SCHEMA IF NOT EXISTS dev"))
+    writer.publish(channel.address.saying(schema="dev"), {"y.py": lambda: b""}, channel.name)
+    with channel.mount(), channel.mount(schema="dev"):
+        assert importlib.import_module("dev.x").value == 1
+        assert importlib.import_module("y")
 
 
 @pytest.mark.parametrize("channel", ["postgresql"], indirect=True)

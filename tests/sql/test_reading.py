@@ -33,7 +33,7 @@ total = 0
 for p in range(5):
     for m in range(59):
         total += __import__(f"app{p}.m{m}", fromlist=["value"]).value
-database = mounted.store._database
+database = mounted.store._opened.database
 print(json.dumps([total, database.statements, "sqlalchemy" in sys.modules]))
 """
 
@@ -63,7 +63,7 @@ def test_second_run_reads_what_the_first_one_did(sqlite) -> None:
     for is_first in (True, False):
         mounted = sqlite.mount()
         store = mounted.store
-        read = store._database.read
+        read = store._opened.database.read
         sizes = []
 
         def watched(work, read=read, sizes=sizes):
@@ -71,7 +71,7 @@ def test_second_run_reads_what_the_first_one_did(sqlite) -> None:
             sizes.append(sum(map(len, contents.values())))
             return contents
 
-        store._database.read = watched
+        store._opened.database.read = watched
         total = sum(len(store.read(store.lookup(path))) for path in paths)
         mounted.unmount()
         store.close()
@@ -110,7 +110,7 @@ def test_no_connection_stays_open(kind: str, channel_on) -> None:
     with Proxy(channel.source) as proxy:
         mounted = archimport.mount(proxy.url, channel=channel.name)
         assert importlib.import_module("a").value == 1
-        assert mounted.store._database._engine.pool.status() == "NullPool"
+        assert mounted.store._opened.database._engine.pool.status() == "NullPool"
         assert all(_is_closed(each) for each in proxy._sockets[::2])
 
 
@@ -218,7 +218,7 @@ def test_batches_on_a_network_of_any_speed(channel, speed: int, fewest: int, mos
     channel.publish({f"f{number}.bin": os.urandom(100_000) for number in range(100)})
     store = channel.mount().store
     now, sizes = 0.0, []
-    really_read = store._database.read
+    really_read = store._opened.database.read
 
     def read(work):
         nonlocal now
@@ -227,7 +227,7 @@ def test_batches_on_a_network_of_any_speed(channel, speed: int, fewest: int, mos
         now += sizes[-1] / speed
         return contents
 
-    monkeypatch.setattr(store._database, "read", read)
+    monkeypatch.setattr(store._opened.database, "read", read)
     monkeypatch.setattr(blobs, "time", SimpleNamespace(monotonic=lambda: now))
     for number in range(100):
         assert len(store.read(store.lookup(f"f{number}.bin"))) == 100_000

@@ -6,12 +6,15 @@ import importlib
 import logging
 import sys
 import threading
+import traceback
 from pathlib import Path
 
 import pytest
+import sqlalchemy
 from builders import STORES
 
 import archimport
+from archimport.sql import history
 
 
 def test_pin_does_not_move_by_itself(channel) -> None:
@@ -131,6 +134,48 @@ def test_reload_of_what_imports_in_a_circle(sqlite) -> None:
     assert (one.x, two.y) == (2, 2)
 
 
+def test_reload_in_order_whatever_circle_there_is(sqlite) -> None:
+    circle = {"c1.py": "import c2\n", "c2.py": "import c1\n"}
+    sqlite.publish({**circle, "main.py": "V = 1\n", "late.py": "V = 1\n"})
+    mounted = sqlite.mount()
+    for name in ("c1", "main", "late"):
+        importlib.import_module(name)
+    new = {name: f"{source}V = 2\n" for name, source in circle.items()}
+    sqlite.publish({**new, "main.py": "from late import V\n", "late.py": "V = 2\n"})
+    mounted.refresh(reload=True)
+    assert [sys.modules[name].V for name in ("c1", "c2", "main", "late")] == [2, 2, 2, 2]
+
+
+def test_reload_of_what_uses_a_package_by_its_module(sqlite) -> None:
+    tree = {"pkg": {"__init__.py": "value = 1\n", "sub.py": ""}, "user.py": "import pkg.sub\ntotal = pkg.value\n"}
+    sqlite.publish(tree)
+    mounted = sqlite.mount()
+    user = importlib.import_module("user")
+    sqlite.publish({**tree, "pkg": {"__init__.py": "value = 2\n", "sub.py": ""}})
+    mounted.refresh(reload=True)
+    assert user.total == 2
+
+
+def test_reload_that_fails_leaves_no_module_of_it(sqlite) -> None:
+    """Not as an attribute of its package either; and what runs on still has its source lines."""
+    good = "V = 1\ndef f():\n    raise ValueError('of the good one')\n"
+    sqlite.publish({"pkg": {"__init__.py": "", "a.py": good}})
+    mounted = sqlite.mount()
+    a = importlib.import_module("pkg.a")
+    bad = "from pkg import new\nraise RuntimeError\n"
+    sqlite.publish({"pkg": {"__init__.py": "", "a.py": bad, "new.py": "WHO = 2\n"}})
+    with pytest.raises(RuntimeError):
+        mounted.refresh(reload=True)
+    assert not hasattr(sys.modules["pkg"], "new")
+    try:
+        a.f()
+    except ValueError:
+        assert "raise ValueError('of the good one')" in traceback.format_exc()
+    sqlite.publish({"pkg": {"__init__.py": "", "a.py": "from pkg import new\nV = new.WHO\n", "new.py": "WHO = 3\n"}})
+    mounted.refresh(reload=True)
+    assert a.V == 3
+
+
 def test_reload_of_relative_imports_and_of_what_went(sqlite) -> None:
     sqlite.publish(
         {"p": {"__init__.py": "", "a.py": "from . import b\nv = b.v\n", "b.py": "v = 1\n", "gone.py": "v = 1\n"}}
@@ -175,24 +220,96 @@ def test_watch(channel) -> None:
 
 @pytest.mark.parametrize("channel", ["postgresql"], indirect=True)
 def test_watch_is_told_by_postgresql(channel) -> None:
-    """Long before the next poll."""
+    """Long before the next poll; and whatever was published before it listened is noticed when it does."""
     channel.publish({"a.py": "value = 1\n"})
     mounted = channel.mount()
-    listening = threading.Event()
-    wait, moved = mounted.store._database.wait, threading.Event()
+    database = mounted.store._opened.database
+    wait, read, moved, listening = database.wait, database._rows, threading.Event(), threading.Event()
 
-    def noted(seconds: float, stopped: threading.Event) -> None:
-        listening.set()
-        wait(seconds, stopped)
+    def noted(seconds, stopped, is_over) -> None:
+        if moved.is_set():
+            wait(seconds, stopped, is_over)
+            return
+        channel.publish({"a.py": "value = 2\n"})
+        wait(seconds, stopped, is_over)
 
-    mounted.store._database.wait = noted
+    def rows(connection, statement, parameters):
+        found = read(connection, statement, parameters)
+        if moved.is_set():
+            listening.set()
+        return found
+
+    database.wait, database._rows = noted, rows
     with mounted.watch(moved.set, interval=600):
-        assert listening.wait(20)
-        number = 2
-        while not moved.wait(1):  # the first may come before the server knows that somebody listens
-            channel.publish({"a.py": f"value = {number}\n"})
-            number += 1
-            assert number < 20
+        assert moved.wait(8)
+        assert listening.wait(8)
+        mounted.refresh()
+        moved.clear()
+        channel.publish({"a.py": "value = 3\n"})
+        assert moved.wait(8)
+
+
+@pytest.mark.parametrize("channel", ["postgresql"], indirect=True)
+def test_watch_leaves_an_engine_as_it_was(channel) -> None:
+    channel.publish({"a.py": ""})
+    engine = sqlalchemy.create_engine(channel.source, pool_size=1, max_overflow=0)
+    mounted = archimport.mount(engine, channel=channel.name)
+    database, waited = mounted.store._opened.database, threading.Event()
+    wait = database.wait
+
+    def noted(*arguments: object) -> None:
+        wait(*arguments)
+        waited.set()
+
+    database.wait = noted
+    with mounted.watch(print, interval=0.1):
+        assert waited.wait(20)
+    with engine.connect() as connection:
+        assert connection.scalar(sqlalchemy.text("SELECT count(*) FROM pg_listening_channels()")) == 0
+    engine.dispose()
+
+
+def test_watch_tells_again_what_was_not_taken(sqlite) -> None:
+    """An outage in the callback, a module that ends the program, and a release that comes twice."""
+    releases = [sqlite.publish({"a.py": f"value = {value}\n"}).release for value in (1, 2)]
+    history.rollback(sqlite.address, sqlite.name, releases[0])
+    mounted = sqlite.mount()
+    calls: list[int] = []
+    failures = [archimport.StoreUnavailable("gone"), SystemExit(1)]
+    told = threading.Event()
+
+    def callback() -> None:
+        calls.append(1)
+        if failures:
+            raise failures.pop()
+        told.set()
+
+    with mounted.watch(callback, interval=0.02):
+        history.rollback(sqlite.address, sqlite.name, releases[1])
+        assert told.wait(20)
+        assert len(calls) == 3
+        asked = threading.Event()
+        newest = mounted.store.newest
+
+        def noted() -> object:
+            found = newest()
+            if found is None:
+                asked.set()
+            return found
+
+        mounted.store.newest = noted
+        history.rollback(sqlite.address, sqlite.name, releases[0])
+        assert asked.wait(20)
+        told.clear()
+        history.rollback(sqlite.address, sqlite.name, releases[1])
+        assert told.wait(20)
+
+
+@pytest.mark.parametrize("interval", [0, -1, float("nan")])
+def test_watch_without_an_interval(sqlite, interval: float) -> None:
+    sqlite.publish({"a.py": ""})
+    with pytest.raises(archimport.ConfigError, match="interval"):
+        sqlite.mount().watch(print, interval=interval)
 
 
 def test_watch_survives_what_goes_wrong(sqlite, caplog: pytest.LogCaptureFixture) -> None:
