@@ -15,17 +15,13 @@ _MOST = 4096
 
 
 class Startup:
-    """A record of members by path, kept in the user's cache when the process ends in peace or the store goes."""
+    """A record of members by path, kept in the user's cache when the process ends in peace or the store closes."""
 
     def __init__(self, location: str) -> None:
         self._key = digest(os.fsencode(f"{sys.implementation.cache_tag} {sys.argv[:1]} {location}")).hex()
         self._paths: dict[str, None] = {}
         self._known: dict[str, None] | None = None
         _alive.add(ref(self, _alive.discard))
-
-    def __del__(self) -> None:
-        """Keep what was noted when the store goes."""
-        self.save()
 
     def note(self, path: str) -> None:
         """Note that a member was read."""
