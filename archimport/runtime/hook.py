@@ -10,7 +10,7 @@ from archimport.runtime import namespace
 from archimport.runtime.finder import StoreFinder
 from archimport.runtime.location import split_scheme
 from archimport.runtime.metadata import MetadataFinder
-from archimport.runtime.registry import Registry
+from archimport.runtime.registry import registry
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from archimport.runtime.store import Store
 
-registry = Registry()
 _opening: dict[int, list[str]] = {}
 #: How often each entry is mounted, and the string on `sys.path` whose place it took.
 _mounts: dict[str, tuple[int, str | None]] = {}

@@ -7,7 +7,13 @@ load some seventy modules before Python 3.14.
 from __future__ import annotations
 
 import sys
-from _frozen_importlib_external import BYTECODE_SUFFIXES, SOURCE_SUFFIXES, SourceLoader, decode_source
+from _frozen_importlib_external import (
+    BYTECODE_SUFFIXES,
+    SOURCE_SUFFIXES,
+    SourcelessFileLoader,
+    SourceLoader,
+    decode_source,
+)
 from _weakref import ref
 
 from archimport.runtime import bytecode
@@ -41,6 +47,10 @@ class StoreLoader(SourceLoader):
         """The type. `isinstance` looks here before it asks an abstract class, which must know of this class by then."""
         _register_with_abc()
         return type(self)
+
+    def __reduce__(self) -> tuple[Callable[[type, str, str], object], tuple[type, str, str]]:
+        """Pickle as a name and a place, which another process looks for in its own stores."""
+        return _loader_at, (type(self), self.name, self.path)
 
     def __eq__(self, other: object) -> bool:
         """Equal loaders load the same module from the same place; specs compare their loaders."""
@@ -160,6 +170,15 @@ class StoreLoader(SourceLoader):
         return self.source_to_code(source, self.path)
 
 
+def _loader_at(kind: type[StoreLoader], name: str, place: str) -> StoreLoader:
+    """Give the loader of the member at a place in an open store; StoreUnavailable if there is no such store."""
+    from archimport.runtime.registry import store_at
+    from archimport.runtime.store import Entry
+
+    store, path = store_at(place)
+    return kind(name, place, store, store.lookup(path) or Entry(path))
+
+
 class BytecodeStoreLoader(StoreLoader):
     """Load one module that has no source: a `.pyc` where the `.py` would lie."""
 
@@ -168,12 +187,8 @@ class BytecodeStoreLoader(StoreLoader):
         self._check_name(fullname)
 
     def find_code(self) -> CodeType:
-        """Give the module's code; ImportError if it was compiled for another Python."""
-        pyc = self.store.read(self.entry)
-        code = bytecode.unmarshal(pyc, self.path) if bytecode.is_readable(pyc) else None
-        if code is None:
-            raise ImportError(f"bad magic number or code in {self.path!r}", name=self.name, path=self.path)
-        return code
+        """Give the module's code; ImportError, EOFError or ValueError as for files, if that cannot be."""
+        return SourcelessFileLoader.get_code(self, self.name)  # type: ignore[arg-type,return-value]  # asks our methods
 
 
 #: Which loader serves which suffix, in the order of FileFinder.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from importlib.resources.abc import TraversableResources
 
+from archimport.runtime import extracted
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     Folder: TypeAlias = "StorePath | Path | MergedFolder"
 
 
+@extracted.register
 class MergedFolder:
     """Folders seen as one (importlib.resources.abc.Traversable): equal names merge if folders, else the first is it."""
 

@@ -12,10 +12,9 @@ from archimport.runtime.hook import (
     forget_finders,
     install,
     put_on_path,
-    registry,
     take_off_path,
 )
-from archimport.runtime.registry import check_folder, open_for_mount
+from archimport.runtime.registry import check_folder, open_for_mount, registry
 from archimport.runtime.store import Changes, Store
 
 TYPE_CHECKING = False

@@ -328,3 +328,14 @@ def _is_dialect_by_others(scheme: str) -> bool:
     from importlib.metadata import entry_points
 
     return bool(entry_points(group="sqlalchemy.dialects", name=scheme.replace("+", ".")))
+
+
+registry = Registry()
+
+
+def store_at(place: str) -> tuple[Store, str]:
+    """Give the open store in which a place lies, and the path in it; StoreUnavailable if there is none."""
+    found = registry.locate(place)
+    if found is None:
+        raise StoreUnavailable("the store is not open in this process", store=place, hint="mount it here too")
+    return found

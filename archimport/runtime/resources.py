@@ -5,17 +5,19 @@ from __future__ import annotations
 import io
 from importlib.resources.abc import TraversableResources
 
+from archimport.runtime import extracted
 from archimport.runtime.names import join, normalise
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from os import PathLike
     from typing import IO
 
     from archimport.runtime.store import Entry, Store
 
 
+@extracted.register
 class StorePath:
     """A file or folder of a store, existing or not (importlib.resources.abc.Traversable).
 
@@ -36,6 +38,10 @@ class StorePath:
     def __repr__(self) -> str:
         """Show the path."""
         return f"StorePath({str(self)!r})"
+
+    def __reduce__(self) -> tuple[Callable[[str], object], tuple[str]]:
+        """Pickle as a place, which another process looks for in its own stores."""
+        return path_at, (str(self),)
 
     def __eq__(self, other: object) -> bool:
         """Compare by path."""
@@ -142,6 +148,13 @@ class StorePath:
         """Give the content decoded, newlines translated."""
         with io.TextIOWrapper(io.BytesIO(self.read_bytes()), encoding or "utf-8", errors) as stream:
             return stream.read()
+
+
+def path_at(place: str) -> StorePath:
+    """Give the file or folder at a place in an open store; StoreUnavailable if there is no such store."""
+    from archimport.runtime.registry import store_at
+
+    return StorePath(*store_at(place))
 
 
 class StoreReader(TraversableResources):

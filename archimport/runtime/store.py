@@ -37,9 +37,17 @@ class Entry:
         self.digest = digest
         self.handle = handle
 
+    def __reduce__(self) -> tuple[Callable[..., Entry], tuple[object, ...]]:
+        """Pickle what another process can use: not how this store finds the bytes."""
+        return _entry, (self.path, self.is_dir, self.size, self.mtime, self.digest)
+
     def __repr__(self) -> str:
         """Show the path as a listing would."""
         return f"<Entry {self.path + '/' if self.is_dir else self.path!r}>"
+
+
+def _entry(path: str, is_dir: bool, size: int, mtime: int, digest: bytes | None) -> Entry:
+    return Entry(path, is_dir=is_dir, size=size, mtime=mtime, digest=digest)
 
 
 class Changes:

@@ -1,0 +1,40 @@
+"""Resources as real files for a while: `importlib.resources.as_file` for what lies in stores.
+
+The standard library's own gives a file another name, and folders only from Python 3.12.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.resources
+import tempfile
+from pathlib import Path
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from archimport.runtime.merged import Folder
+
+
+def register(kind: type) -> type:
+    """Let `as_file` make real files of what is of this kind."""
+    importlib.resources.as_file.register(kind, _as_file)  # type: ignore[attr-defined]  # it dispatches on the type
+    return kind
+
+
+@contextlib.contextmanager
+def _as_file(path: Folder) -> Iterator[Path]:
+    """Give a file or folder under the resource's own name, until the context ends."""
+    with tempfile.TemporaryDirectory(prefix="archimport-") as folder:
+        yield _extract(path, Path(folder, path.name))
+
+
+def _extract(path: Folder, target: Path) -> Path:
+    if path.is_dir():
+        target.mkdir()
+        for child in path.iterdir():
+            _extract(child, target / child.name)
+    else:
+        target.write_bytes(path.read_bytes())
+    return target
