@@ -29,6 +29,8 @@ _COMMANDS = {
     "gc": "Delete old releases from a database.",
     "grants": "Print the SQL that gives rights on a database.",
     "upgrade": "Bring the tables of a database to this version.",
+    "enable": "Let every start of this environment's Python find stores on the path.",
+    "disable": "Undo `enable`.",
 }
 
 

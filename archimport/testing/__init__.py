@@ -1,0 +1,1 @@
+"""Plugins for tools that look for tests and sources in files: pytest and coverage.py."""
