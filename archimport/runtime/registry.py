@@ -159,7 +159,7 @@ class Registry:
         if options is None and key in self._failed:
             raise self._failed[key].with_traceback(None)
         try:
-            store = self._opened(request.open(**(options or {}), **(pinned or {})), key, used)
+            store = self._opened(_open(request, {**(options or {}), **(pinned or {})}), key, used)
         except ArchimportError as exc:
             if options is None:
                 self._failed[key] = exc
@@ -230,6 +230,13 @@ class Registry:
         self._lock = allocate_lock()
 
 
+def _open(request: Request, options: dict[str, object]) -> Store:
+    try:
+        return request.open(**options)
+    except ImportError as exc:  # which would mean that the entry is not ours
+        raise ConfigError(f"the store cannot be opened here: {exc.msg}", store=request.source) from exc
+
+
 def _asked(options: dict[str, object]) -> dict[str, object]:
     return {name: value for name, value in options.items() if value is not False}
 
@@ -256,10 +263,9 @@ def _file_request(kind: str, file: str, folder: str) -> Request:
 def _database_request(source: object, folder: str = "") -> Request:
     """Give how to open a database: the only stores that need more than a path."""
     try:
-        module = __import__("archimport.sql.request", fromlist=("request",))
-    except ModuleNotFoundError as exc:
-        raise ConfigError(f"databases cannot be mounted here: there is no {exc.name}") from None
-    request: Request = module.request(source, folder)
+        request: Request = __import__("archimport.sql.request", fromlist=("request",)).request(source, folder)
+    except ImportError as exc:  # which would mean that the entry is not ours
+        raise ConfigError(f"databases cannot be mounted here: {exc.msg}") from None
     return request
 
 

@@ -176,7 +176,10 @@ def _end_in_time(engine: Engine, seconds: float) -> None:
         if find is not None:
             record.info["archimport"] = timer = Timer(seconds, _hang_up, (find,))
             timer.daemon = True
-            timer.start()
+            try:
+                timer.start()
+            except RuntimeError as exc:  # a subinterpreter, or too many threads
+                raise ConfigError(f"a connection needs a thread that ends it in time: {exc}") from None
 
     @event.listens_for(engine, "close")
     def stop(_: object, record: Any) -> None:
