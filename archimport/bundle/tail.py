@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
-#: What is carried: the folder `runtime`, and what reads bundles.
+#: What starts things, by its name in the tail; what is carried: the folder `runtime`, and what reads bundles.
+_STUBS = {"__main__.py": "stub.py", "sitecustomize.py": "site_stub.py"}
 _CARRIED = ("__init__.py", "bundle/__init__.py", "bundle/format.py", "bundle/store.py", "bundle/verify.py")
 
 
@@ -28,9 +29,10 @@ def carried_sources() -> dict[str, bytes]:
 
 def tail_files(runtimes: Mapping[str, bytes]) -> dict[str, bytes]:
     """Give the files of the tail; `runtimes` are marshalled tables of the carried modules by magic of pycs."""
-    stub = importlib.resources.files("archimport.bundle").joinpath("stub.py").read_bytes()
+    bundle = importlib.resources.files("archimport.bundle")
+    stubs = {name: bundle.joinpath(file).read_bytes() for name, file in _STUBS.items()}
     tables = {f"runtime/{magic}": digest(table) + table for magic, table in sorted(runtimes.items())}
-    return {"__main__.py": stub, **tables, **carried_sources()}
+    return {**stubs, **tables, **carried_sources()}
 
 
 def write_tail(files: Mapping[str, bytes], offset: int) -> bytes:

@@ -171,7 +171,7 @@ class Registry:
         """Keep a store that was opened, or close it: another thread may have been faster."""
         kept: Store | None = None
         try:
-            store.check()
+            _check(store)
             with self._lock:
                 if key not in self._by_key:
                     self._hold(store)
@@ -201,7 +201,7 @@ class Registry:
 
     def add(self, store: Store) -> None:
         """Keep an open store; ConfigError if another one has its location, or if it is not for this interpreter."""
-        store.check()
+        _check(store)
         with self._lock:
             self._hold(store)
 
@@ -228,6 +228,14 @@ class Registry:
     def after_fork(self) -> None:
         """Take a new lock: a thread that is not in this process may have held the old one."""
         self._lock = allocate_lock()
+
+
+def _check(store: Store) -> None:
+    try:
+        store.check()
+    except ArchimportError as exc:
+        exc.store = exc.store or store.location
+        raise
 
 
 def _open(request: Request, options: dict[str, object]) -> Store:

@@ -69,6 +69,26 @@ def test_pool_inside_a_running_bundle(tmp_path: Path, method: str, entry: str) -
     assert done.stdout == "21\n", done.stderr
 
 
+def test_program_of_its_own_inside_a_bundle(tmp_path: Path) -> None:
+    """By PYTHONPATH, as docs/tools.md says; a `sitecustomize` of the environment still counts."""
+    body = """
+import os, subprocess, sys
+def main():
+    path = os.pathsep.join((sys.path[0], os.environ["ELSEWHERE"]))
+    command = [sys.executable, "-m", "pkg.worker", "20"]
+    print(subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, check=True, capture_output=True, text=True).stdout)
+"""
+    worker = "import os, sys\nfrom pkg import add\nprint(add(int(sys.argv[1])), os.environ.get('CUSTOMIZED'))\n"
+    tree = {"app.py": body, "pkg": {"__init__.py": "def add(x):\n    return x + 1\n", "worker.py": worker}}
+    root = write_tree(tree, tmp_path / "root")
+    write_tree({"sitecustomize.py": "import os\nos.environ['CUSTOMIZED'] = 'yes'\n"}, tmp_path / "elsewhere")
+    pack([root], tmp_path / "x.arc", entry="app:main")
+    environment = {**os.environ, "ELSEWHERE": str(tmp_path / "elsewhere")}
+    command = [sys.executable, str(tmp_path / "x.arc")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=60)
+    assert done.stdout == "21 yes\n\n", done.stderr
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_pool_inside_a_bundle_that_mounts_a_zip(tmp_path: Path, method: str) -> None:
     """The child finds the zip's entry first, and what opens it in the bundle alone."""

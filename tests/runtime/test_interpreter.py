@@ -1,0 +1,107 @@
+"""What is asked of the interpreter at its start, ways to import later, and the backports of its modules."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from builders import STORES
+
+import archimport
+
+ROOT = str(Path(archimport.__file__).parents[1])
+KINDS = ["zip", "bundle", "sqlite"]
+
+
+def run(code: str, *flags: str) -> object:
+    """Run code that prints JSON."""
+    path = f"import json, sys; sys.path.append({ROOT!r}); import archimport\n"
+    done = subprocess.run([sys.executable, *flags, "-c", path + code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_optimisation(kind: str, tmp_path: Path) -> None:
+    """Each level has code of its own, though one cache is shared."""
+    source = (
+        '"""A docstring."""\nasserted = False\ntry:\n    assert False\nexcept AssertionError:\n    asserted = True\n'
+    )
+    store = STORES[kind]({"mod.py": source}, tmp_path / "store")
+    code = f"archimport.mount({store!r}); import mod; print(json.dumps([mod.asserted, mod.__doc__]))"
+    for _ in range(2):
+        assert run(code) == [True, "A docstring."]
+        assert run(code, "-O") == [False, "A docstring."]
+        assert run(code, "-OO") == [False, None]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_lazy_loader(kind: str, tmp_path: Path) -> None:
+    store = STORES[kind]({"mod.py": "value = 5\n"}, tmp_path / "s")
+    code = f"""
+archimport.mount({store!r})
+from importlib.util import LazyLoader, find_spec, module_from_spec
+spec = find_spec("mod")
+spec.loader = LazyLoader(spec.loader)
+module = sys.modules["mod"] = module_from_spec(spec)
+spec.loader.exec_module(module)
+before = "value" in object.__getattribute__(module, "__dict__")
+print(json.dumps([before, module.value, module.__file__]))
+"""
+    assert run(code) == [False, 5, f"{store}/mod.py"]
+
+
+@pytest.mark.skipif(sys.version_info < (3, 15), reason="lazy imports come with Python 3.15 (PEP 810)")
+@pytest.mark.parametrize("kind", KINDS)
+def test_lazy_import(kind: str, tmp_path: Path) -> None:
+    store = STORES[kind]({"mod.py": "value = 5\n", "pkg": {"__init__.py": "", "sub.py": "value = 6\n"}}, tmp_path / "s")
+    code = f"""
+archimport.mount({store!r})
+lazy import mod
+lazy from pkg.sub import value
+lazy import absent
+before = "mod" in sys.modules
+try:
+    absent
+except ImportError:
+    missing = True
+print(json.dumps([before, mod.value, value, missing]))
+"""
+    assert run(code) == [False, 5, 6, True]
+
+
+def test_backports(tmp_path: Path) -> None:
+    """importlib_metadata and importlib_resources, over namespaces too; the first replaces parts of the interpreter's."""
+    files = {
+        "pkg": {"__init__.py": "", "data.txt": "hi", "sub": {"more.txt": "m"}},
+        "space": {"here.txt": "z"},
+        "demo-1.0.dist-info": {
+            "METADATA": "Metadata-Version: 2.1\nName: demo\nVersion: 1.0\n",
+            "entry_points.txt": "[demo.group]\na = pkg\n",
+            "RECORD": "pkg/__init__.py,,\n",
+        },
+    }
+    store = STORES["zip"](files, tmp_path / "store")
+    (tmp_path / "folder" / "space").mkdir(parents=True)
+    (tmp_path / "folder" / "space" / "there.txt").write_text("f")
+    code = f"""
+archimport.mount({store!r})
+sys.path.append({str(tmp_path / "folder")!r})
+import importlib.metadata
+import importlib_metadata as metadata, importlib_resources as resources
+with resources.as_file(resources.files("pkg") / "sub") as folder:
+    extracted = [child.name for child in folder.iterdir()]
+print(json.dumps([
+    metadata.version("demo"), len(list(metadata.distributions(name="demo"))),
+    len(list(importlib.metadata.distributions(name="demo"))), [point.value for point in metadata.entry_points(group="demo.group")],
+    metadata.packages_distributions()["pkg"], [str(file) for file in metadata.files("demo")],
+    resources.files("pkg").joinpath("data.txt").read_text(), extracted,
+    sorted(child.name for child in resources.files("space").iterdir()),
+]))
+"""
+    assert run(code) == [
+        *("1.0", 1, 1, ["pkg"], ["demo"], ["pkg/__init__.py"], "hi", ["more.txt"], ["here.txt", "there.txt"]),
+    ]
