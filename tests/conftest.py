@@ -28,6 +28,7 @@ def import_state() -> Iterator[None]:
     lists = {name: getattr(sys, name)[:] for name in ("path", "path_hooks", "meta_path")}
     modules, cache = dict(sys.modules), dict(sys.path_importer_cache)
     hook.registry.__init__()
+    hook.schemes.__init__()
     hook._mounts.clear()
     yield
     archimport.uninstall()

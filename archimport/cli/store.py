@@ -11,7 +11,8 @@ import click
 
 from archimport.runtime.digest import DIGEST_SIZE
 from archimport.runtime.location import split_scheme
-from archimport.runtime.registry import Registry, check_folder, open_for_mount
+from archimport.runtime.registry import check_folder
+from archimport.runtime.schemes import Schemes
 from archimport.sql.schema import DATABASE_SUFFIXES
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def open_store(source: str) -> tuple[Store, str]:
     `DATABASE@RELEASE` is one release of a database. ConfigError if there is no such folder.
     """
     source, options = split_release(source)
-    request = open_for_mount(Registry(), source)
+    request = Schemes().request(source)
     opened = request.open(**options)
     check_folder(opened, request.folder)
     return opened, request.folder

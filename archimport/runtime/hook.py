@@ -11,6 +11,7 @@ from archimport.runtime.finder import StoreFinder
 from archimport.runtime.location import split_scheme
 from archimport.runtime.metadata import MetadataFinder
 from archimport.runtime.registry import registry
+from archimport.runtime.schemes import schemes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -75,9 +76,9 @@ def _open(entry: str) -> tuple[Store, str] | None:
     """
     if get_ident() not in _opening:
         with Alone():
-            request = registry.recognise(entry, bare=True)
+            request = schemes.recognise(entry, bare=True)
             return (registry.open(request), request.folder) if request else None
-    if split_scheme(entry) or registry.recognise(entry, bare=True):
+    if split_scheme(entry) or schemes.recognise(entry, bare=True):
         _opening[get_ident()].append(entry)
     return None
 
@@ -109,12 +110,17 @@ def _finder_of(entry: str) -> StoreFinder | None:
     return finder if isinstance(finder, StoreFinder) else None
 
 
-metadata_finder = MetadataFinder(registry, _finder_of)
+def _look_again() -> None:
+    schemes.invalidate()
+    registry.invalidate()
+
+
+metadata_finder = MetadataFinder(_look_again, _finder_of)
 
 
 def register_scheme(scheme: str, opener: Callable[..., Store]) -> None:
     """Let path entries that begin with `scheme:` be opened by `opener(path_entry, **options)`, which gives a Store."""
-    registry.register(scheme, opener)
+    schemes.register(scheme, opener)
 
 
 def put_on_path(entry: str, position: int) -> None:

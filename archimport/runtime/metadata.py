@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from archimport.runtime.finder import StoreFinder
-    from archimport.runtime.registry import Registry
 
 #: The standard library's module and its backport, which brings a path reader of its own.
 _READERS = ("importlib.metadata", "importlib_metadata")
@@ -26,8 +25,8 @@ class MetadataFinder:
     the exact order of the path and reports none twice, which a finder of its own beside it cannot do.
     """
 
-    def __init__(self, registry: Registry, finder_of: Callable[[str], StoreFinder | None]) -> None:
-        self._registry = registry
+    def __init__(self, look_again: Callable[[], None], finder_of: Callable[[str], StoreFinder | None]) -> None:
+        self._look_again = look_again
         self._finder_of = finder_of
         self._taught: list[tuple[type, object]] = []
 
@@ -36,7 +35,7 @@ class MetadataFinder:
 
     def invalidate_caches(self) -> None:
         """Let every open store look again at what may have changed, and failed ones be tried again."""
-        self._registry.invalidate()
+        self._look_again()
 
     def find_distributions(self, context: object = None) -> Iterable[object]:
         """Give none; by the time this is asked, the reader that is asked next is loaded and can be taught."""

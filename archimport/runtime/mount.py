@@ -14,7 +14,8 @@ from archimport.runtime.hook import (
     put_on_path,
     take_off_path,
 )
-from archimport.runtime.registry import check_folder, open_for_mount, registry
+from archimport.runtime.registry import check_folder, registry
+from archimport.runtime.schemes import schemes
 from archimport.runtime.store import Changes, Store
 
 TYPE_CHECKING = False
@@ -79,7 +80,7 @@ def _open_quietly(
 ) -> Store | None:
     try:
         with Alone():
-            store = registry.open(open_for_mount(registry, source), options, pinned)
+            store = registry.open(schemes.request(source), options, pinned)
     except ArchimportError as exc:
         if path is not None:
             registry.note_failure(path, exc)
@@ -173,7 +174,7 @@ def mount(source: str | os.PathLike[str] | Store | Engine, /, *, position: int =
         entry, store, folder = source.location, source, ""
     else:
         with Alone():
-            request = open_for_mount(registry, source)
+            request = schemes.request(source)
             store, folder = registry.open(request, options), request.folder
         entry = f"{store.location}/{folder}" if folder else store.location
         if request.source is not None:
@@ -192,4 +193,4 @@ def open_bundle(location: str) -> Store:
     """Open the bundle that the interpreter was started with, and give its store."""
     install()
     with Alone():
-        return registry.open(open_for_mount(registry, location))
+        return registry.open(schemes.request(location))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from archimport.runtime.errors import ConfigError
 from archimport.runtime.location import split_scheme
-from archimport.runtime.registry import Request
+from archimport.runtime.schemes import Request
 from archimport.sql.address import number_of, quoted, quoted_file
 from archimport.sql.source import address_of
 from archimport.sql.store import OPTIONS, SqlStore, open_database

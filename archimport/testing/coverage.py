@@ -11,7 +11,8 @@ from coverage.config import DEFAULT_EXCLUDE
 from coverage.parser import PythonParser
 
 from archimport.runtime.errors import ArchimportError
-from archimport.runtime.registry import Registry, open_for_mount, registry
+from archimport.runtime.registry import registry
+from archimport.runtime.schemes import Schemes
 
 if TYPE_CHECKING:
     from coverage.plugin_support import Plugins
@@ -81,7 +82,7 @@ def _content_of(filename: str) -> bytes:
     """Give the content of a module, from a store that is open, or one in a file that is opened to look."""
     found = registry.locate(filename)
     if found is None:
-        request = open_for_mount(Registry(), filename)
+        request = Schemes().request(filename)
         found = request.open(), request.folder
     store, path = found
     entry = store.lookup(path)

@@ -40,6 +40,7 @@ RUNTIME = {
         "names",
         "namespace",
         "registry",
+        "schemes",
         "store",
     ]
 } | {"archimport", "archimport.runtime"}

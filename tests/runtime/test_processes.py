@@ -218,9 +218,9 @@ def test_deleted_current_folder(tmp_path: Path) -> None:
 
 def test_unknown_scheme_on_the_path_is_asked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    original = archimport.runtime.registry._opener_by_others
+    original = archimport.runtime.schemes._opener_by_others
     monkeypatch.setattr(
-        archimport.runtime.registry, "_opener_by_others", lambda scheme: (asked.append(scheme), original(scheme))[1]
+        archimport.runtime.schemes, "_opener_by_others", lambda scheme: (asked.append(scheme), original(scheme))[1]
     )
     archimport.install()
     sys.path.insert(0, "nobody:anything")

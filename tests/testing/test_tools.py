@@ -50,11 +50,11 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return python
 
 
-@pytest.mark.parametrize("kind", ["zip", "bundle"])
+@pytest.mark.parametrize("kind", ["zip", "sqlite"])
 def test_enable_and_disable(kind: str, environment: Path, tmp_path: Path) -> None:
     store = STORES[kind]({"mod.py": "value = 5\n", "sub": {"other.py": ""}}, tmp_path / "store")
     code = "import sys, mod; print(mod.value, type(mod.__loader__).__name__)"
-    path = {"PYTHONPATH": store if kind == "bundle" else ""}
+    path = {"PYTHONPATH": store if kind == "sqlite" else ""}
     if kind == "zip":
         code = f"import sys; sys.path.append('zip://{store}'); {code}"
     for _ in range(2):
@@ -62,7 +62,7 @@ def test_enable_and_disable(kind: str, environment: Path, tmp_path: Path) -> Non
         assert enabled.stdout.startswith("enabled in "), enabled.stderr
         done = run(environment, "-c", code, **path)
         assert (done.stdout, done.stderr) == ("5 StoreLoader\n", "")
-        if kind == "bundle":
+        if kind == "sqlite":
             assert run(environment, "-m", "mod", **path).returncode == 0
     for _ in range(2):
         assert run(environment, "-m", "archimport", "disable").stdout.startswith("disabled in ")
