@@ -8,7 +8,6 @@ from _thread import allocate_lock, get_ident
 
 from archimport.runtime import namespace
 from archimport.runtime.finder import StoreFinder
-from archimport.runtime.location import split_scheme
 from archimport.runtime.metadata import MetadataFinder
 from archimport.runtime.registry import registry
 from archimport.runtime.schemes import schemes
@@ -57,7 +56,7 @@ def path_hook(entry: str) -> StoreFinder:
     """
     found = (registry.locate(entry) or _open(entry)) if entry else None
     if found is None:
-        if get_ident() in _opening:  # a child that opens one store finds the entries of others there
+        if get_ident() in _opening:
             _opening[get_ident()].append(entry)
         else:
             registry.raise_failure(entry)
@@ -72,15 +71,13 @@ def path_hook(entry: str) -> StoreFinder:
 def _open(entry: str) -> tuple[Store, str] | None:
     """Open the store that a path entry names; None if it is not ours, or if this thread is opening one already.
 
-    To look for the opener of a scheme imports, and so does opening; an import calls the hook.
+    Even to recognise an entry may import, and an import calls the hook.
     """
-    if get_ident() not in _opening:
-        with Alone():
-            request = schemes.recognise(entry, bare=True)
-            return (registry.open(request), request.folder) if request else None
-    if split_scheme(entry) or schemes.recognise(entry, bare=True):
-        _opening[get_ident()].append(entry)
-    return None
+    if get_ident() in _opening:
+        return None
+    with Alone():
+        request = schemes.recognise(entry, bare=True)
+        return (registry.open(request), request.folder) if request else None
 
 
 class Alone:

@@ -62,6 +62,23 @@ def test_bare_path_on_the_path(database: Path) -> None:
     assert importlib.import_module("a").__file__ == f"{database}/a.py"
 
 
+@pytest.mark.parametrize("entry", ["{}", "sqlite:///{}", "sql:plugins"])
+def test_first_on_the_path_of_a_new_process(entry: str, database: Path, tmp_path: Path) -> None:
+    """What reads the database is looked for on the same path while it is loaded."""
+    root = str(Path(archimport.__file__).parents[1])
+    config = tmp_path / "config" / "archimport" / "config.toml"
+    config.parent.mkdir(parents=True)
+    config.write_text(f"[sql.plugins]\nurl = 'sqlite:///{database}'\n")
+    code = (
+        f"import sys; sys.path.append({root!r}); import archimport; archimport.install();"
+        f"sys.path.insert(0, {entry.format(database)!r}); import a, pkg; print(a.value, pkg.value)"
+    )
+    environment = {**os.environ, "XDG_CONFIG_HOME": str(tmp_path / "config")}
+    command = [sys.executable, "-I", "-S", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert (done.stdout, done.stderr) == ("1 3\n", "")
+
+
 def test_file_of_others_is_not_taken_unasked(tmp_path: Path) -> None:
     other = tmp_path / "other.db"
     alter(other, "CREATE TABLE a (b)")
