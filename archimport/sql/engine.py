@@ -1,4 +1,4 @@
-"""Engines: verified TLS, passwords fetched when a connection is made, and an end to what a server does not answer."""
+"""Engines: passwords fetched when a connection is made, and an end to what a server does not answer."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from sqlalchemy.pool import NullPool, StaticPool
 from archimport.runtime.errors import ConfigError
 from archimport.sql.config import password_of
 from archimport.sql.database import CONNECT_LIMIT, STATEMENT_LIMIT, WRITING_LIMIT
+from archimport.sql.drivers import DRIVERS, must_verify, unverified
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,13 +26,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
     from archimport.sql.address import Address
-
-_LOOPBACK = frozenset(("localhost", "127.0.0.1", "::1"))
-#: What says in a URL or in the environment, past the URL's host, which server is meant.
-_OTHER_HOSTS = frozenset(("hostaddr", "conninfo", "service", "servicefile", "read_default_file", "read_default_group"))
-_OTHER_HOST_VARIABLES = ("PGHOSTADDR", "PGSERVICE", "PGSERVICEFILE")
-#: What MySQL's drivers call TLS in a URL.
-_MYSQL_TLS = ("ssl_ca", "ssl_capath", "ssl_cert", "ssl_key", "ssl_check_hostname", "ssl_cipher", "ssl_disabled")
 
 
 def create_engine(address: Address, *, reading: bool) -> Engine:
@@ -48,13 +42,13 @@ def create_engine(address: Address, *, reading: bool) -> Engine:
         if dialect.is_async:
             raise ConfigError("an asynchronous driver cannot import", hint="name the synchronous one in the URL")
         arguments: dict[str, object] = {}
-        if dialect.driver in _DRIVERS:
-            url, arguments = _DRIVERS[dialect.driver](url, _must_verify(url, address), limit)
+        if dialect.driver in DRIVERS:
+            url, arguments = DRIVERS[dialect.driver](url, must_verify(url, address), limit)
             if reading:  # told before anything is sent: each question to a server is a round trip
                 arguments["autocommit"] = True
                 options["pool_reset_on_return"] = None
-        elif _must_verify(url, address):
-            raise _unverified()
+        elif must_verify(url, address):
+            raise unverified()
         if dialect.driver == "psycopg":
             options["use_native_hstore"] = False
         engine = sqlalchemy.create_engine(url, connect_args=arguments, **options)
@@ -64,7 +58,7 @@ def create_engine(address: Address, *, reading: bool) -> Engine:
         raise ConfigError(f"the driver {exc.name!r} is not installed") from None
     except (SQLAlchemyError, TypeError, ValueError):
         raise ConfigError("not a URL for this database") from None
-    if reading and dialect.driver in _DRIVERS:
+    if reading and dialect.driver in DRIVERS:
         engine.dialect.initialize = _ask_nothing  # type: ignore[method-assign]  # text statements need no answers
     password = password_of(address.settings)
     if password is not None:
@@ -89,82 +83,6 @@ def _call_for_password(engine: Engine, password: Callable[[], str]) -> None:
         if not isinstance(secret, str):
             raise ConfigError("the password callback gave no text")
         given[3]["password"] = secret
-
-
-def _must_verify(url: URL, address: Address) -> bool:
-    """Whether the server must prove who it is: every one but this machine, unless the host's configuration says no."""
-    return not (address.settings.get("allow_insecure") or _is_this_machine(url))
-
-
-def _is_this_machine(url: URL) -> bool:
-    """Whether every host is a loopback address, a socket or a file; an empty one is the driver's default."""
-    if url.get_backend_name() == "sqlite":
-        return True
-    if _OTHER_HOSTS & url.query.keys():
-        return False
-    named = url.query.get("host", ())
-    hosts = [url.host or "", *((named,) if isinstance(named, str) else named)]
-    if url.get_backend_name() == "postgresql":
-        if any(os.environ.get(name) for name in _OTHER_HOST_VARIABLES):
-            return False
-        if not any(hosts):
-            hosts = [os.environ.get("PGHOST", "")]
-    return all(not host or host in _LOOPBACK or host.startswith("/") for host in ",".join(hosts).split(","))
-
-
-def _for_psycopg(url: URL, verified: bool, limit: int) -> tuple[URL, dict[str, object]]:
-    arguments: dict[str, object] = {
-        "connect_timeout": CONNECT_LIMIT,
-        "options": f"-c statement_timeout={limit * 1000} -c search_path=",
-        "prepare_threshold": None,
-    }
-    if verified:
-        if url.query.get("sslmode", "verify-full") != "verify-full":
-            raise _unverified()
-        arguments |= {"sslmode": "verify-full", "sslrootcert": url.query.get("sslrootcert", "system")}
-    return url, arguments
-
-
-def _for_pymysql(url: URL, verified: bool, limit: int) -> tuple[URL, dict[str, object]]:
-    arguments: dict[str, object] = {
-        "connect_timeout": CONNECT_LIMIT,
-        "read_timeout": limit,
-        "write_timeout": limit,
-        "local_infile": False,  # a server could ask for any file of this machine
-    }
-    if verified:
-        if url.query.get("ssl_check_hostname", "true") != "true" or "ssl_disabled" in url.query:
-            raise _unverified()
-        arguments["ssl"] = _tls_context(url)
-        url = url.difference_update_query(_MYSQL_TLS)
-    return url, arguments
-
-
-#: What is known of drivers, each `(url, whether TLS must be verified, seconds) -> (url, arguments)`.
-_DRIVERS = {"psycopg": _for_psycopg, "pymysql": _for_pymysql}
-
-
-def _unverified() -> ConfigError:
-    return ConfigError(
-        "a remote database without verified TLS is refused",
-        hint="verify the server's certificate, or let the host's configuration say allow_insecure = true",
-    )
-
-
-def _tls_context(url: URL) -> object:
-    import ssl
-
-    def said(key: str) -> str | None:
-        value = url.query.get(key)
-        return value if isinstance(value, str) else None
-
-    try:
-        context = ssl.create_default_context(cafile=said("ssl_ca"), capath=said("ssl_capath"))
-        if certificate := said("ssl_cert"):
-            context.load_cert_chain(certificate, said("ssl_key"))
-    except OSError as exc:
-        raise ConfigError(f"cannot read the certificates: {exc.strerror or exc}") from None
-    return context
 
 
 def _end_in_time(engine: Engine, seconds: float) -> None:

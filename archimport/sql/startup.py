@@ -8,7 +8,15 @@ import sys
 from _weakref import ref
 
 from archimport.runtime import cache
+from archimport.runtime.bytecode import cached_member
 from archimport.runtime.digest import digest
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from archimport.runtime.store import Entry
+    from archimport.sql.manifest import ManifestIndex
 
 _CACHED = "startup"
 _MOST = 4096
@@ -27,9 +35,18 @@ class Startup:
         """Note that a member was read."""
         self._paths[path] = None
 
-    def was_read(self, path: str) -> bool:
-        """Whether a member was read in this process."""
-        return path in self._paths
+    def known(self, index: ManifestIndex) -> Iterator[Entry]:
+        """Give what was read the last time and not yet now."""
+        return self._entries(index, self.last())
+
+    def near(self, index: ManifestIndex, path: str) -> Iterator[Entry]:
+        """Give what lies near a member, its package first; nothing for one that was read the last time."""
+        return iter(()) if path in self.last() else self._entries(index, _near(index, path))
+
+    def _entries(self, index: ManifestIndex, paths: Iterable[str]) -> Iterator[Entry]:
+        for path in paths:
+            if path in index.paths and path not in self._paths:
+                yield index.lookup(path)  # type: ignore[misc]  # it has it
 
     def last(self) -> dict[str, None]:
         """Give what was read the last time, in that order, and after it what was read before that."""
@@ -44,6 +61,21 @@ class Startup:
         if not self._paths.keys() <= last.keys():
             self._known = {**self._paths, **last}
             cache.put(_CACHED, self._key, "\n".join([*self._known][:_MOST]).encode())
+
+
+def _near(index: ManifestIndex, path: str) -> Iterator[str]:
+    package = f"{path.partition('/')[0]}/"
+    is_code = path.endswith((".py", ".pyc"))
+    for is_near in (True, False):
+        for other in index.paths:
+            if other.startswith(package) is is_near and (not is_code or other.endswith(".py")):
+                yield _code_of(index, other) if is_code else other
+
+
+def _code_of(index: ManifestIndex, path: str) -> str:
+    """Give what an import of a source reads: its bytecode, where there is some for this Python."""
+    cached = cached_member(path)
+    return cached if cached is not None and cached in index.paths else path
 
 
 _alive: set[ref[Startup]] = set()

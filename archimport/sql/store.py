@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from archimport.runtime.bytecode import cached_member
 from archimport.runtime.errors import ArchimportError, ConfigError, StoreUnavailable
 from archimport.runtime.names import check_name
 from archimport.runtime.store import Changes, Entry, Store
@@ -12,12 +11,11 @@ from archimport.sql.startup import Startup
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
     from threading import Event
 
     from archimport.sql.address import Address
     from archimport.sql.database import Database
-    from archimport.sql.manifest import ManifestIndex
     from archimport.sql.pin import Pin
 
 #: What `mount` may ask of a database, beside what its URL may say.
@@ -116,31 +114,14 @@ class SqlStore(Store):
 
     def read(self, entry: Entry) -> bytes:
         """Give the content of a member; ReleaseGone, StoreUnavailable or IntegrityError if that cannot be."""
-        self._startup.note(entry.path)
-        index = self._opened.pin.index
-        known, near = (self._entries(index, paths) for paths in (self._startup.last(), self._near(index, entry.path)))
+        opened, startup = self._opened, self._startup
+        startup.note(entry.path)
+        index = opened.pin.index
         try:
-            return self._opened.blobs.read(entry, known, near)
+            return opened.blobs.read(entry, startup.known(index), startup.near(index, entry.path))
         except ArchimportError as exc:
             exc.store, exc.member = self.location, entry.path
             raise
-
-    def _entries(self, index: ManifestIndex, paths: Iterable[str]) -> Iterator[Entry]:
-        """Give the entries of those members that were not read yet."""
-        for path in paths:
-            if path in index.paths and not self._startup.was_read(path):
-                yield index.lookup(path)  # type: ignore[misc]  # it has it
-
-    def _near(self, index: ManifestIndex, path: str) -> Iterator[str]:
-        """Give what lies near a member; nothing if this program read that the last time: then the rest is known."""
-        if path in self._startup.last():
-            return
-        package = f"{path.partition('/')[0]}/"
-        is_code = path.endswith((".py", ".pyc"))
-        for is_near in (True, False):
-            for other in index.paths:
-                if other.startswith(package) is is_near and (not is_code or other.endswith(".py")):
-                    yield _code_of(index, other) if is_code else other
 
     def write(self, path: str, data: bytes) -> None:
         """Publish a release that differs from the pinned one in `path`, and pin it.
@@ -212,12 +193,6 @@ class SqlStore(Store):
         """Close the connection, and keep what start-up read for the next time."""
         self._startup.save()
         self._opened.database.close()
-
-
-def _code_of(index: ManifestIndex, path: str) -> str:
-    """Give what an import of a source reads: its bytecode, where there is some for this Python."""
-    cached = cached_member(path)
-    return cached if cached is not None and cached in index.paths else path
 
 
 def _digests(pin: Pin) -> dict[str, object]:

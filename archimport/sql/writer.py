@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-import zlib
 from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy import func, insert, select, update
 
-from archimport.runtime.digest import digest
 from archimport.runtime.errors import ConfigError, ConflictError
 from archimport.sql import manifest, tables
-from archimport.sql.blobs import grouped, split
 from archimport.sql.pin import Pin
-from archimport.sql.schema import LONGEST_NOTE, MAX_BATCH, check_channel
+from archimport.sql.schema import LONGEST_NOTE, check_channel
 from archimport.sql.server import NOTIFICATION
 from archimport.sql.transaction import engine_of, has_tables, is_there, now, reading, transaction, who
 from archimport.sql.translate import translated
+from archimport.sql.upload import upload
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
     from sqlalchemy import Connection
 
     from archimport.runtime.store import Entry
     from archimport.sql.address import Address
-
-#: So many bytes go into one statement.
-_UPLOAD = 4 << 20
 
 
 class Head(NamedTuple):
@@ -118,7 +113,7 @@ def _publish(
     """Do what all kinds of publishing have in common; `sources` are contents by digest that may have to be sent."""
     listing = manifest.entry_of("", content)
     key = (listing.digest or b"").hex()
-    _upload(connection, {**sources, listing.digest or b"": lambda: content})
+    upload(connection, {**sources, listing.digest or b"": lambda: content})
     size = sum(entry.size for entry in entries)
     number = connection.scalar(select(tables.release.c.release_id).where(tables.release.c.manifest == key))
     if number is None:
@@ -175,55 +170,3 @@ def head_in(connection: Connection, channel: str) -> Head:
     columns = (table.c.serial, table.c.release_id, tables.release.c.manifest)
     row = connection.execute(select(*columns).select_from(joined).where(table.c.channel_name == channel)).one_or_none()
     return Head(*row) if row is not None else Head(0, None, None)
-
-
-def _upload(connection: Connection, contents: Mapping[bytes, Callable[[], bytes]]) -> None:
-    """Insert contents that are not there yet."""
-    there = _present(connection, [key.hex() for key in contents])
-    missing = {key: content for key, content in contents.items() if key.hex() not in there}
-    encode = _stored if connection.dialect.name == "sqlite" else _deflated
-    for rows in grouped(_rows(missing, encode), _UPLOAD):
-        connection.execute(insert(tables.blob), rows)
-
-
-def _present(connection: Connection, keys: list[str]) -> set[str]:
-    table = tables.blob
-    found: set[str] = set()
-    for start in range(0, len(keys), MAX_BATCH):
-        wanted = select(table.c.digest).where(
-            table.c.digest.in_(keys[start : start + MAX_BATCH]), table.c.part_number == 0
-        )
-        found.update(connection.scalars(wanted))
-    return found
-
-
-def _rows(
-    contents: Mapping[bytes, Callable[[], bytes]], encode: Callable[[bytes], tuple[str, bytes]]
-) -> Iterator[tuple[dict[str, object], int]]:
-    for key, content in contents.items():
-        codec, stored = encode(_again(content, key))
-        for number, part in enumerate(split(stored)):
-            yield {"digest": key.hex(), "part_number": number, "codec": codec, "content": part}, len(part)
-
-
-def _again(content: Callable[[], bytes], key: bytes) -> bytes:
-    """Give a content as it was when the manifest was made."""
-    try:
-        found = content()
-    except OSError as exc:
-        raise ConflictError(f"an input went away while it was published: {exc}", hint="publish again") from exc
-    if digest(found) != key:
-        raise ConflictError("an input changed while it was published", hint="publish again")
-    return found
-
-
-def _stored(content: bytes) -> tuple[str, bytes]:
-    """Store as it is: a file is read faster than inflated."""
-    return "stored", content
-
-
-def _deflated(content: bytes) -> tuple[str, bytes]:
-    """Deflate: what crosses a network is worth the time."""
-    packer = zlib.compressobj(6, zlib.DEFLATED, -zlib.MAX_WBITS)
-    packed = packer.compress(content) + packer.flush()
-    return ("deflate", packed) if len(packed) < len(content) else ("stored", content)
