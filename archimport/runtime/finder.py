@@ -40,7 +40,10 @@ class StoreFinder:
 
         Package before module, module before portion; suffixes in FileFinder's order.
         """
-        path = join(self.folder, fullname.rpartition(".")[2])
+        tail = fullname.rpartition(".")[2]
+        if not tail or "/" in tail:  # no module's name, but a path in the store
+            return None
+        path = join(self.folder, tail)
         lookup = self.store.lookup
         folder = lookup(path)
         is_folder = folder is not None and folder.is_dir

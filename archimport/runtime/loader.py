@@ -100,7 +100,7 @@ class StoreLoader(SourceLoader):
                 return
 
     def _find(self, path: str) -> Entry:
-        member = member_of(path, self.store.location)
+        member = member_of(str(path), self.store.location)
         entry = None if member is None else self.store.lookup(member)
         if entry is None:
             raise FileNotFoundError(2, "no such member", path)
@@ -197,7 +197,7 @@ LOADERS: tuple[tuple[str, type[StoreLoader]], ...] = (
     *((suffix, BytecodeStoreLoader) for suffix in BYTECODE_SUFFIXES),
 )
 
-_unseeded: dict[str, ref[StoreLoader]] = {}
+_unseeded: dict[str, tuple[ref[StoreLoader], ref[Store], str]] = {}
 
 
 def tell_linecache(loader: StoreLoader) -> None:
@@ -206,7 +206,7 @@ def tell_linecache(loader: StoreLoader) -> None:
     Done here and not in `exec_module`, where it would leave a frame of ours in every traceback. What is loaded before
     `linecache` is told to it when it is there: before Python 3.13 it is worth twenty modules.
     """
-    _unseeded[loader.path] = ref(loader)
+    _unseeded[loader.path] = ref(loader), ref(loader.store), loader.entry.path
     if sys.version_info >= (3, 13):
         import linecache  # alone since then
     else:
@@ -214,18 +214,24 @@ def tell_linecache(loader: StoreLoader) -> None:
     if linecache is not None:
         while _unseeded:
             path, unseeded = _unseeded.popitem()
-            linecache.cache[path] = (_lines_of(unseeded),)  # the lazy entry that linecache.lazycache makes
+            linecache.cache[path] = (_lines_of(*unseeded),)  # the lazy entry that linecache.lazycache makes
     _register_with_abc()
 
 
-def _lines_of(alive: ref[StoreLoader]) -> Callable[[], str | None]:
-    """Give what `linecache` calls for the source; it must not keep a store open, nor raise in a traceback's stead."""
+def _lines_of(alive: ref[StoreLoader], store_alive: ref[Store], path: str) -> Callable[[], str | None]:
+    """Give what `linecache` calls for the source; it must not keep a store open, nor raise in a traceback's stead.
+
+    The loader knows what it loaded. That of a module whose import failed is gone: then the store's content is it.
+    """
 
     def lines() -> str | None:
-        loader = alive()
         try:
-            return loader.get_source(loader.name) if loader else None
-        except ArchimportError:
+            loader, store = alive(), store_alive()
+            if loader is not None:
+                return loader.get_source(loader.name)
+            entry = store.lookup(path) if store is not None else None
+            return decode_source(store.read(entry)) if store is not None and entry is not None else None
+        except Exception:  # noqa: BLE001 - whatever a store by others raises
             return None
 
     return lines

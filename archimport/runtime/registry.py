@@ -27,6 +27,7 @@ class Registry:
         self._alive: dict[str, ref[Store]] = {}
         self._by_key: dict[str, tuple[Store, dict[str, object]]] = {}
         self._failed: dict[str, ArchimportError] = {}
+        self._unopened: dict[str, ArchimportError] = {}
         self._lock = allocate_lock()
 
     def locate(self, entry: str) -> tuple[Store, str] | None:
@@ -91,12 +92,12 @@ class Registry:
 
     def note_failure(self, entry: str, failure: ArchimportError) -> None:
         """Let imports through a path entry say why its store could not be opened."""
-        self._failed[entry] = failure
+        self._unopened[entry] = failure
 
     def raise_failure(self, entry: str) -> None:
         """Raise what kept a path entry's store from being opened; StoreUnavailable if only another process has it."""
-        if entry in self._failed:
-            raise self._failed[entry].with_traceback(None)
+        if entry in self._unopened:
+            raise self._unopened[entry].with_traceback(None)
         if entry.startswith(f"{VIRTUAL}{os.sep}") and not os.path.lexists(VIRTUAL):
             raise StoreUnavailable("the store is not open in this process", store=entry, hint="mount it here too")
 
@@ -128,6 +129,7 @@ class Registry:
     def invalidate(self) -> None:
         """Tell every store that its container may have changed, and forget failures."""
         self._failed.clear()
+        self._unopened.clear()
         for store in tuple(self._held.values()):
             store.invalidate()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from importlib.resources.abc import TraversableResources
+from pathlib import PurePosixPath
 
 from archimport.runtime import extracted
 from archimport.runtime.names import join, normalise
@@ -95,6 +96,8 @@ class StorePath:
 
     def iterdir(self) -> Iterator[StorePath]:
         """Give the children, sorted by name."""
+        if not self.exists():
+            raise FileNotFoundError(2, "no such folder", str(self))
         if not self.is_dir():
             raise NotADirectoryError(20, "not a folder", str(self))
         for name in self._store.list(self.path):
@@ -115,7 +118,7 @@ class StorePath:
         """Give this: there are no links in a store."""
         return self
 
-    def relative_to(self, other: StorePath, *, walk_up: bool = False) -> str:
+    def relative_to(self, other: StorePath, *, walk_up: bool = False) -> PurePosixPath:
         """Give the path from `other` to this; ValueError if it does not lead there (pathlib.PurePath)."""
         here, there = self.path.split("/"), [part for part in other.path.split("/") if part]
         common = 0
@@ -124,7 +127,7 @@ class StorePath:
         up = len(there) - common
         if up and not walk_up:
             raise ValueError(f"{str(self)!r} is not in the subpath of {str(other)!r}")
-        return "/".join([".."] * up + here[common:])
+        return PurePosixPath(*[".."] * up, *here[common:])
 
     def open(
         self, mode: str = "r", encoding: str | None = None, errors: str | None = None, newline: str | None = None

@@ -200,3 +200,11 @@ def test_lazy_loader(place: Place) -> None:
     sys.modules["lazy"] = module
     spec.loader.exec_module(module)
     assert module.x == 1
+
+
+@pytest.mark.parametrize("name", ["pkg/sub", "ns/x", ".", "..", "/", "pkg/", "/pkg"])
+def test_paths_are_no_names(place: Place, name: str) -> None:
+    place.add({"pkg": {"__init__.py": "", "sub.py": ""}, "ns": {"x.py": ""}})
+    with pytest.raises((ModuleNotFoundError, ValueError)):
+        __import__(name)
+    assert name not in sys.modules

@@ -181,6 +181,13 @@ def test_as_file_path_is_real(store_place: Place) -> None:
         pass
 
 
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="installed-files.txt is read from Python 3.12")
+def test_metadata_of_an_egg(place: Place) -> None:
+    egg = {"PKG-INFO": "Metadata-Version: 1.0\nName: egg\nVersion: 0.1\n", "installed-files.txt": "../foo.py\n"}
+    place.add({"egg-0.1.egg-info": egg, "foo.py": ""})
+    assert [str(file) for file in metadata.files("egg") or ()] == ["foo.py"]
+
+
 def test_pickles(place: Place) -> None:
     """Paths, loaders and specs come back as they were: from a place, not from what a store holds open."""
     place.add(PACKAGE)

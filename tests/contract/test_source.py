@@ -115,6 +115,14 @@ def test_run_path(place: Place) -> None:
     assert runpy.run_path(entry)["value"] == 7
 
 
+def test_traceback_of_a_failed_import_shows_source_each_time(place: Place) -> None:
+    place.add({"pkg": {"__init__.py": "from . import gone\n"}})
+    try:
+        importlib.import_module("pkg")
+    except ImportError:
+        assert all("from . import gone" in traceback.format_exc() for _ in range(3))
+
+
 def test_loader_is_every_abstract_loader(store_place: Place) -> None:
     store_place.add({"mod.py": ""})
     loader = importlib.import_module("mod").__loader__

@@ -206,6 +206,16 @@ def test_schemes_that_cannot_be_registered(scheme: str) -> None:
         archimport.register_scheme(scheme, lambda entry: MemoryStore({}, "/virtual/x"))
 
 
+def test_bad_url_of_a_folder_leaves_the_folder_alone(tmp_path: Path) -> None:
+    (tmp_path / "plain_module.py").write_text("value = 6\n")
+    archimport.install()
+    sys.path.insert(0, f"zip://{tmp_path}")
+    with pytest.raises(archimport.ArchimportError):
+        importlib.import_module("nothing_like_this")
+    sys.path[0] = str(tmp_path)
+    assert importlib.import_module("plain_module").value == 6
+
+
 def test_two_stores_with_one_location() -> None:
     archimport.mount(MemoryStore({}, "/virtual/same"))
     with pytest.raises(archimport.ConfigError, match="one location"):
