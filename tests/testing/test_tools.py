@@ -137,7 +137,8 @@ def test_coverage(project: Path) -> None:
     (project / "main.py").write_text("import conftest\nimport pkg\n\nprint(pkg.double(4))\n")
     config = f"--rcfile={project / '.coveragerc'}"
     data = f"--data-file={project / '.coverage'}"
-    done = run(sys.executable, "-m", "coverage", "run", config, data, project / "main.py", PYTHONPATH=ROOT)
+    settings = {"PYTHONPATH": ROOT, "COVERAGE_CORE": "ctrace"}
+    done = run(sys.executable, "-m", "coverage", "run", config, data, project / "main.py", **settings)
     assert (done.stdout, done.returncode) == ("8\n", 0), done.stderr
     report = project / "report.json"
     done = run(sys.executable, "-m", "coverage", "json", config, data, "-o", report, PYTHONPATH=ROOT)
