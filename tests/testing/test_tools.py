@@ -46,7 +46,9 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     python = folder / "bin" / "python"
     code = "import sysconfig; print(sysconfig.get_path('purelib'))"
     packages = Path(run(python, "-c", code).stdout.strip())
-    (packages / "shared.pth").write_text("\n".join([ROOT, *site.getsitepackages()]), encoding="utf-8")
+    (packages / "shared.pth").write_text(
+        "\n".join([ROOT, *filter(os.path.isdir, site.getsitepackages())]), encoding="utf-8"
+    )
     return python
 
 
