@@ -62,7 +62,7 @@ __all__ = [*sorted(name for names in _HOMES.values() for name in names), "pack"]
 def __getattr__(name: str) -> object:
     """Import the home of a public name on its first use, and keep the name (PEP 562)."""
     for home, names in _HOMES.items():
-        if name in names:
+        if name in names:  # imported without importlib, which would be two modules more
             value: object = getattr(__import__(f"archimport.{home}", fromlist=[name]), name)
             globals()[name] = value
             return value

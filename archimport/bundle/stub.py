@@ -70,24 +70,21 @@ def marshalled_runtime(loader):
     return CarriedRuntime(loader.archive, marshal.loads(raw[DIGEST_SIZE:]))
 
 
-def boot(loader):
-    """Import the runtime, marshalled for this Python or else from source, and give the function that runs the app.
-
-    Only the archive and the standard library are searched for it, whatever the environment says.
-    """
-    sys.path[1:] = standard_library(sys.path[1:])
+def load_runtime(loader, name):
+    """Import the runtime, marshalled for this Python or else from source, and give its module `name`."""
     carried = marshalled_runtime(loader)
     if carried:
         sys.meta_path.insert(0, carried)
     import archimport.bundle.store  # noqa: F401 - what opens the bundle is not to be looked for in it
-    from archimport.runtime.app import run_bundle
 
+    module = __import__("archimport.runtime." + name, fromlist=[name])
     if carried:  # the rest of the runtime comes after the app's own modules
         sys.meta_path.remove(carried)
         sys.meta_path.append(carried)
-    return run_bundle
+    return module
 
 
 if __name__ == "__main__":
     path = sys.path[1:]
-    boot(__loader__)(__loader__.archive, path)
+    sys.path[1:] = standard_library(path)  # the runtime is searched for nowhere else, whatever the environment says
+    load_runtime(__loader__, "app").run_bundle(__loader__.archive, path)

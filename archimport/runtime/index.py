@@ -10,7 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, KeysView, Sequence
 
-    _Names = list[str]
+    _Names = list[str]  # `list` is a method below
 
 
 class MemberIndex:

@@ -60,7 +60,7 @@ class Registry:
         `pinned` is what another process says of the content that it has (`Store.pinned`).
         """
         key, others = request.key(options or {})
-        used = None if options is None else others
+        used = None if options is None else {name: value for name, value in others.items() if value is not False}
         known = self._known(key, used)
         if known is not None:
             return known
@@ -103,7 +103,7 @@ class Registry:
 
     def _known(self, key: str, options: dict[str, object] | None) -> Store | None:
         store, used = self._by_key.get(key, (None, {}))
-        if store is not None and options is not None and _asked(options) != _asked(used):
+        if store is not None and options not in (None, used):
             raise ConfigError("the store is already open in another way", store=store.location, hint="unmount it first")
         return store
 
@@ -151,10 +151,6 @@ def _open(request: Request, options: dict[str, object]) -> Store:
         return request.open(**options)
     except ImportError as exc:  # which would mean that the entry is not ours
         raise ConfigError(f"the store cannot be opened here: {exc.msg}", store=request.source) from exc
-
-
-def _asked(options: dict[str, object]) -> dict[str, object]:
-    return {name: value for name, value in options.items() if value is not False}
 
 
 def check_folder(store: Store, folder: str) -> None:

@@ -34,8 +34,8 @@ TESTED: Tree = {
 
 def run(*command: object, **environment: str) -> subprocess.CompletedProcess[str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "COV_", "PYTEST"))}
-    options = {"capture_output": True, "text": True, "check": False, "timeout": 120}
-    return subprocess.run([*map(str, command)], env={**kept, **environment}, **options)  # noqa: PLW1510
+    options = {"capture_output": True, "text": True, "timeout": 120}
+    return subprocess.run([*map(str, command)], env={**kept, **environment}, check=False, **options)
 
 
 @pytest.fixture(scope="module")
