@@ -14,10 +14,10 @@ from _frozen_importlib_external import (
     SourceLoader,
     decode_source,
 )
-from _weakref import ref
 
 from archimport.runtime import bytecode
 from archimport.runtime.errors import ArchimportError
+from archimport.runtime.lines import tell_linecache
 from archimport.runtime.location import member_of
 
 TYPE_CHECKING = False
@@ -122,6 +122,7 @@ class StoreLoader(SourceLoader):
         """Give the module's code, of what is to be executed."""
         self._check_name(fullname)
         tell_linecache(self)
+        _register_with_abc()
         sys.audit("archimport.load", fullname, self.store.location, self.entry.path)
         return self.find_code()
 
@@ -196,45 +197,6 @@ LOADERS: tuple[tuple[str, type[StoreLoader]], ...] = (
     *((suffix, StoreLoader) for suffix in SOURCE_SUFFIXES),
     *((suffix, BytecodeStoreLoader) for suffix in BYTECODE_SUFFIXES),
 )
-
-_unseeded: dict[str, tuple[ref[StoreLoader], ref[Store], str]] = {}
-
-
-def tell_linecache(loader: StoreLoader) -> None:
-    """Let `linecache` find the source of a module without the module: warnings, pdb and inspect need that.
-
-    Done here and not in `exec_module`, where it would leave a frame of ours in every traceback. What is loaded before
-    `linecache` is told to it when it is there: before Python 3.13 it is worth twenty modules.
-    """
-    _unseeded[loader.path] = ref(loader), ref(loader.store), loader.entry.path
-    if sys.version_info >= (3, 13):
-        import linecache  # alone since then
-    else:
-        linecache = sys.modules.get("linecache")
-    if linecache is not None:
-        while _unseeded:
-            path, unseeded = _unseeded.popitem()
-            linecache.cache[path] = (_lines_of(*unseeded),)  # the lazy entry that linecache.lazycache makes
-    _register_with_abc()
-
-
-def _lines_of(alive: ref[StoreLoader], store_alive: ref[Store], path: str) -> Callable[[], str | None]:
-    """Give what `linecache` calls for the source; it must not keep a store open, nor raise in a traceback's stead.
-
-    The loader knows what it loaded. That of a module whose import failed is gone: then the store's content is it.
-    """
-
-    def lines() -> str | None:
-        try:
-            loader, store = alive(), store_alive()
-            if loader is not None:
-                return loader.get_source(loader.name)
-            entry = store.lookup(path) if store is not None else None
-            return decode_source(store.read(entry)) if store is not None and entry is not None else None
-        except Exception:  # noqa: BLE001 - whatever a store by others raises
-            return None
-
-    return lines
 
 
 def _register_with_abc() -> None:

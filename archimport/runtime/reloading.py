@@ -8,7 +8,8 @@ import sys
 from importlib.util import resolve_name
 from typing import TYPE_CHECKING
 
-from archimport.runtime.loader import StoreLoader, tell_linecache
+from archimport.runtime.lines import tell_linecache
+from archimport.runtime.loader import StoreLoader
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

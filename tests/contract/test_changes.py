@@ -8,9 +8,10 @@ import marshal
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
+from types import CodeType
 
 import pytest
 from builders import STORES, publish_tree
@@ -18,7 +19,7 @@ from conftest import Place
 from trees import Tree, flatten
 
 import archimport
-from archimport.runtime.bytecode import cached_member
+from archimport.runtime.bytecode import cached_member, hashed_pyc
 from archimport.runtime.loader import StoreLoader
 
 
@@ -231,6 +232,32 @@ def test_shared_cache_folder_is_not_trusted(tmp_path: Path) -> None:
     with archimport.mount(STORES["zip"]({"untrusted.py": "value = 1\n"}, tmp_path / "x")):
         assert importlib.import_module("untrusted").value == 1
     assert list(folder.iterdir()) == []
+
+
+def code_objects(code: CodeType) -> Iterator[CodeType]:
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from code_objects(constant)
+
+
+@pytest.mark.parametrize("kind", ["zip", "bundle", "sqlite"])
+@pytest.mark.parametrize("bound", [True, False], ids=["bound", "in the user's cache"])
+def test_code_names_the_place_that_a_store_was_moved_to(kind: str, bound: bool, tmp_path: Path) -> None:
+    source = b"class A:\n    def f(self):\n        return [x for x in (lambda: 1)()]\n"
+    member = cached_member("moved.py") or ""
+    folder, _, name = member.rpartition("/")
+    pyc = hashed_pyc(compile(source, "/built/here/moved.py", "exec"), source, checked=False)
+    store = STORES[kind]({"moved.py": source, **({folder: {name: pyc}} if bound else {})}, tmp_path / "first")
+    assert isinstance(store, str)
+    (tmp_path / "away").mkdir()
+    for place in (store, f"{tmp_path}/away/{Path(store).name}"):
+        if place != store:
+            os.replace(store, place)
+        with archimport.mount(place):
+            code = importlib.util.find_spec("moved").loader.get_code("moved")
+        names = [nested.co_filename for nested in code_objects(code)]
+        assert len(names) >= 4 and set(names) == {f"{place}/moved.py"}
 
 
 def test_threads_import_concurrently(place: Place) -> None:

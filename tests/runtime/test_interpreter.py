@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import marshal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from builders import STORES
+from builders import STORES, build_directory
 
 import archimport
 
@@ -36,6 +38,39 @@ def test_optimisation(kind: str, tmp_path: Path) -> None:
         assert run(code) == [True, "A docstring."]
         assert run(code, "-O") == [False, "A docstring."]
         assert run(code, "-OO") == [False, None]
+
+
+def cached(value: int, flags: int) -> dict[str, bytes]:
+    """Give bytecode that is bound by a hash that is not its source's, by name: used only where nobody checks."""
+    body = marshal.dumps(compile(f"value = {value}", "m", "exec"))
+    name = importlib.util.cache_from_source("mod.py").rpartition("/")[2]
+    return {name: importlib.util.MAGIC_NUMBER + flags.to_bytes(4, "little") + b"anything" + body}
+
+
+@pytest.mark.parametrize("kind", ["directory", *KINDS])
+@pytest.mark.parametrize("flags", [1, 3], ids=["unchecked", "checked"])
+def test_check_hash_based_pycs(kind: str, flags: int, tmp_path: Path) -> None:
+    tree = {"mod.py": "value = 1\n", "__pycache__": cached(2, flags)}
+    if kind == "directory":
+        put = f"sys.path.insert(0, {build_directory(tree, tmp_path / 's')!r})"
+    else:
+        put = f"archimport.mount({STORES[kind](tree, tmp_path / 's')!r})"
+    code = f"sys.dont_write_bytecode = True; {put}; import mod; print(mod.value)"
+    values = {policy: run(code, "--check-hash-based-pycs", policy) for policy in ("always", "default", "never")}
+    assert values == {"always": 1, "default": 2 if flags == 1 else 1, "never": 2}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_pycache_prefix_is_left_alone(kind: str, tmp_path: Path) -> None:
+    """The user's cache takes its place: bytecode that anyone may have written there is not asked for."""
+    store = STORES[kind]({"mod.py": "value = 1\n"}, tmp_path / "s")
+    forged = tmp_path / "prefix" / f"{store}/mod.py".lstrip("/")
+    forged.parent.mkdir(parents=True)
+    for name, pyc in cached(2, 1).items():
+        (forged.parent / name).write_bytes(pyc)
+    code = f"archimport.mount({store!r}); import mod; print(mod.value)"
+    assert run(code, "-X", f"pycache_prefix={tmp_path / 'prefix'}") == 1
+    assert [path.name for path in forged.parent.iterdir()] == list(cached(2, 1))
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -33,6 +33,7 @@ RUNTIME = {
         "finder",
         "hook",
         "index",
+        "lines",
         "loader",
         "location",
         "magic",

@@ -7,6 +7,7 @@ import importlib
 import multiprocessing
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import threading
@@ -203,6 +204,31 @@ def test_forked_children_read_what_they_ask_for(tmp_path: Path) -> None:
         children.append(pid)
     assert [importlib.import_module(f"m{number}").x for number in range(100)] == list(range(100))
     assert [os.waitpid(pid, 0)[1] for pid in children] == [0] * 8
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+@pytest.mark.parametrize("kind", ["zip", "bundle", "sqlite"])
+def test_fork_while_others_import(kind: str, tmp_path: Path) -> None:
+    """A child imports, whatever another thread of its parent was doing when it was made."""
+    tree = {f"m{number}.py": f"x = {number}\n" for number in range(300)}
+    archimport.mount(STORES[kind](tree, tmp_path / "x"))
+    imported: list[int] = []
+    thread = threading.Thread(
+        target=lambda: imported.extend(importlib.import_module(f"m{number}").x for number in range(299))
+    )
+    children = []
+    thread.start()
+    while thread.is_alive():
+        pid = os.fork()
+        if not pid:
+            signal.alarm(20)
+            os._exit(0 if [importlib.import_module(f"m{number}").x for number in (7, 299)] == [7, 299] else 1)
+        children.append(pid)
+        if len(children) == 20:
+            break
+    thread.join()
+    assert [os.waitpid(pid, 0)[1] for pid in children] == [0] * len(children)
+    assert imported == list(range(299))
 
 
 def test_deleted_current_folder(tmp_path: Path) -> None:

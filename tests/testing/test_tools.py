@@ -148,3 +148,24 @@ def test_coverage(project: Path) -> None:
     (found,) = (row for name, row in json.loads(report.read_text())["files"].items() if "pkg" in name)
     assert (found["executed_lines"], found["missing_lines"]) == ([1, 2, 4], [3])
     assert found["missing_branches"] == [[2, 3]]
+
+
+def test_pdb_breaks_at_a_function(project: Path) -> None:
+    (project / "main.py").write_text("import conftest\nimport pkg\n\nprint(pkg.double(4))\n")
+    commands = ["n", "n", "b pkg.double", "c", "w", "p x", "l", "q"]
+    given = [argument for command in commands for argument in ("-c", command)]
+    done = run(sys.executable, "-m", "pdb", *given, project / "main.py", PYTHONPATH=ROOT)
+    where = next(line for line in done.stdout.splitlines() if line.startswith("Breakpoint 1 at"))
+    assert "/pkg/__init__.py:" in where
+    assert "raise ValueError(x)" in done.stdout, done.stdout  # listed
+
+
+def test_unittest_runs_what_is_named(project: Path) -> None:
+    """It walks folders where it discovers (docs/compliance.md), and imports what it is told."""
+    case = "import unittest\n\n\nclass Case(unittest.TestCase):\n    def test_it(self):\n        self.assertTrue(1)\n"
+    store = STORES["zip"]({"space": {"__init__.py": "", "test_case.py": case}}, project / "cases")
+    (project / "start.py").write_text(
+        f"import sys, unittest, archimport\n\narchimport.mount({store!r})\nunittest.main(module=None)\n"
+    )
+    done = run(sys.executable, project / "start.py", "space.test_case", PYTHONPATH=ROOT)
+    assert "Ran 1 test" in done.stderr, done.stderr
