@@ -14,9 +14,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from archimport.runtime.cache import is_privileged
 from archimport.runtime.errors import ConfigError
 from archimport.runtime.location import VIRTUAL
+from archimport.runtime.private import is_privileged
 from archimport.sql.address import Address, of_url
 
 if TYPE_CHECKING:

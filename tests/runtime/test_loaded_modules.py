@@ -39,6 +39,7 @@ RUNTIME = {
         "magic",
         "metadata",
         "names",
+        "private",
         "namespace",
         "registry",
         "schemes",

@@ -233,14 +233,6 @@ def test_cache_without_a_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     assert cache.get("bytecode", "key") is None
 
 
-def test_cache_folder_is_private(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert cache.cache_folder() == str(tmp_path / ".cache" / "archimport")
-    monkeypatch.setattr(os, "geteuid", lambda: 12345)
-    assert cache.cache_folder() is None
-
-
 def test_errors_are_pickled_whole() -> None:
     error = archimport.StoreUnavailable("cannot open", store="/s", hint="wait")
     copy = pickle.loads(pickle.dumps(error))

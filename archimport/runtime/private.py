@@ -1,0 +1,91 @@
+"""The user's own folders, in which what is kept may be executed: nobody else can change what lies there."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+
+#: Whether folders can be walked by descriptor, and have owners.
+_HAS_OWNERS = hasattr(os, "geteuid") and os.mkdir in os.supports_dir_fd
+_OPEN = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+_trusted: set[str] = set()
+
+
+def is_privileged() -> bool:
+    """Whether this program has rights that its caller has not (setuid, setgid)."""
+    return hasattr(os, "getuid") and (os.getuid() != os.geteuid() or os.getgid() != os.getegid())
+
+
+def cache_folder() -> str | None:
+    """Give the user's cache folder, never a shared one; None where there is none or it may not be trusted."""
+    if is_privileged():
+        return None  # such a program takes no path from its caller's environment
+    home = os.path.expanduser("~")
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA", "")
+    elif sys.platform == "darwin":
+        base = os.path.join(home, "Library", "Caches")
+    else:
+        base = os.environ.get("XDG_CACHE_HOME", "")
+        base = base if os.path.isabs(base) else os.path.join(home, ".cache")
+    return os.path.join(base, "archimport") if os.path.isabs(base) else None
+
+
+def private_folder(kind: str, *, create: bool = False) -> str:
+    """Give the path of a folder in the user's cache folder.
+
+    OSError, saying why, if there is none, or if somebody else could change what lies there: a level that belongs to
+    another user, may be written by others, or is a link below the cache folder. With `create` it is made if need be.
+    """
+    base = cache_folder()
+    if base is None:
+        raise OSError("there is no cache folder for this user")
+    path = os.path.join(base, kind)
+    if path not in _trusted or (create and not os.path.isdir(path)):
+        _walk(os.path.realpath(os.path.dirname(base)), (os.path.basename(base), kind), create)
+        _trusted.add(path)
+    return path
+
+
+def _walk(parent: str, own: tuple[str, str], create: bool) -> None:
+    """Open each level in the one above it, so that none is exchanged between the look and the use."""
+    if not _HAS_OWNERS:
+        if create:
+            os.makedirs(os.path.join(parent, *own), exist_ok=True)
+        return
+    path, fd = os.sep, os.open(os.sep, _OPEN)
+    try:
+        for name in (*filter(None, parent.split(os.sep)), *own):
+            path = os.path.join(path, name)
+            child = _open(name, path, fd, create)
+            os.close(fd)
+            fd = child
+            _check(path, os.fstat(fd), is_own=len(path) > len(parent))
+    finally:
+        os.close(fd)
+
+
+def _open(name: str, path: str, fd: int, create: bool) -> int:
+    try:
+        return os.open(name, _OPEN, dir_fd=fd)
+    except FileNotFoundError:
+        if not create:
+            raise
+    except OSError as exc:
+        raise OSError(f"{path!r} is no folder of this user's: {exc.strerror}") from None
+    try:
+        os.mkdir(name, 0o700, dir_fd=fd)
+    except FileExistsError:
+        pass  # by another process, and looked at as any
+    except OSError as exc:
+        raise OSError(f"cannot make {path!r}: {exc.strerror}") from None
+    return os.open(name, _OPEN, dir_fd=fd)
+
+
+def _check(path: str, status: os.stat_result, is_own: bool) -> None:
+    owners = (os.geteuid(),) if is_own else (os.geteuid(), 0)
+    if status.st_uid not in owners:
+        raise OSError(f"{path!r} belongs to another user")
+    if status.st_mode & 0o022 and (is_own or not status.st_mode & stat.S_ISVTX):
+        raise OSError(f"{path!r} may be written by others")

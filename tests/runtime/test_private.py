@@ -1,0 +1,146 @@
+"""The user's own folders: what is executed from them is theirs alone."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from archimport.runtime import cache, private
+from archimport.runtime.private import private_folder
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give an empty home folder whose `.cache` is the base of the cache."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", "")
+    return tmp_path
+
+
+def test_folder_is_made_for_this_user_alone(home: Path) -> None:
+    before = os.umask(0)
+    try:
+        assert private_folder("files", create=True) == f"{home}/.cache/archimport/files"
+    finally:
+        os.umask(before)
+    assert [
+        (home / made).stat().st_mode & 0o777 for made in (".cache", ".cache/archimport", ".cache/archimport/files")
+    ] == [0o700] * 3
+
+
+def test_folder_that_is_not_there_is_not_made_unasked(home: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        private_folder("files")
+    assert list(home.iterdir()) == []
+
+
+def test_folder_that_went_is_made_again(home: Path) -> None:
+    os.rmdir(private_folder("files", create=True))
+    assert os.path.isdir(private_folder("files", create=True))
+
+
+@pytest.mark.parametrize("variable", ["relative", ""])
+def test_relative_names_of_the_cache_are_not_followed(
+    home: Path, variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", variable)
+    assert private.cache_folder() == str(home / ".cache" / "archimport")
+
+
+def test_programs_with_more_rights_than_their_caller_have_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 12345)
+    with pytest.raises(OSError, match="no cache folder"):
+        private_folder("files", create=True)
+
+
+def linked(path: Path) -> None:
+    (path.parent / "elsewhere").mkdir()
+    path.symlink_to("elsewhere")
+
+
+def opened_to(mode: int) -> Callable[[Path], None]:
+    def make(path: Path) -> None:
+        path.mkdir()
+        path.chmod(mode)
+
+    return make
+
+
+def given_away(path: Path) -> None:
+    path.mkdir()
+    os.chown(path, 12345, -1)
+
+
+PLANTED = {
+    "link": linked,
+    "dangling": lambda path: path.symlink_to("nowhere"),
+    "file": Path.touch,
+    "fifo": os.mkfifo,
+    "group": opened_to(0o770),
+    "others": opened_to(0o707),
+    "sticky": opened_to(0o1777),
+    "other owner": given_away,
+}
+
+
+@pytest.mark.parametrize("level", [".cache/archimport", ".cache/archimport/files"])
+@pytest.mark.parametrize("planted", PLANTED)
+def test_what_somebody_planted_is_not_used(home: Path, level: str, planted: str) -> None:
+    if planted == "other owner" and os.geteuid() != 0:
+        pytest.skip("only root gives files away")
+    (home / level).parent.mkdir(parents=True)
+    PLANTED[planted](home / level)
+    before = sorted(str(path) for path in home.rglob("*"))
+    for create in (False, True):
+        with pytest.raises(OSError, match=f"{home}/{level}.*(user|written by others)"):
+            private_folder("files", create=create)
+    cache.put("files", "key", b"content")
+    assert cache.get("files", "key") is None
+    assert sorted(str(path) for path in home.rglob("*")) == before
+
+
+@pytest.mark.parametrize(("mode", "is_safe"), [(0o755, True), (0o1777, True), (0o777, False), (0o775, False)])
+def test_folders_above(home: Path, mode: int, is_safe: bool) -> None:
+    (home / ".cache").mkdir()
+    (home / ".cache").chmod(mode)
+    if is_safe:
+        assert private_folder("files", create=True)
+    else:
+        with pytest.raises(OSError, match="may be written by others"):
+            private_folder("files", create=True)
+
+
+def test_nothing_is_written_elsewhere_while_links_are_swapped(home: Path) -> None:
+    """Somebody puts a link in the place of the folder, again and again: it is never followed."""
+    (home / "elsewhere").mkdir(mode=0o700)
+    level = home / ".cache" / "archimport"
+    level.parent.mkdir()
+    stop = threading.Event()
+
+    def swap() -> None:
+        for number in itertools.takewhile(lambda _: not stop.is_set(), itertools.count()):
+            for step in (
+                lambda number=number: level.rename(home / f"gone{number}"),
+                lambda: level.symlink_to(home / "elsewhere"),
+                level.unlink,
+            ):
+                with contextlib.suppress(OSError):  # the other thread was faster
+                    step()
+
+    thread = threading.Thread(target=swap)
+    thread.start()
+    for number in range(1000):
+        private._trusted.clear()
+        try:
+            private_folder(str(number), create=True)
+        except OSError:
+            continue
+    stop.set()
+    thread.join()
+    assert list((home / "elsewhere").iterdir()) == []
