@@ -37,6 +37,7 @@ class BundleStore(Store):
     """
 
     kind = "bundle"
+    starts_itself = True
 
     def __init__(self, path: str) -> None:
         self.location = path
@@ -146,7 +147,7 @@ class BundleStore(Store):
         block = self.tables.block(number)
         raw = block.unpack(self.file.read(block.offset, block.stored))
         while len(self._blocks) >= _BLOCKS_KEPT:
-            self._blocks.pop(next(iter(tuple(self._blocks)), number), None)
+            self._blocks.pop(next(iter(list(self._blocks)), number), None)
         self._blocks[number] = raw
         return raw
 

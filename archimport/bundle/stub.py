@@ -84,7 +84,17 @@ def load_runtime(loader, name):
     return module
 
 
+def drop_other_runtime():
+    """Forget the archimport of the environment, if that has installed its hook: the bundle's own is to run."""
+    hook = sys.modules.get("archimport.runtime.hook")
+    if hook is not None:
+        hook.uninstall()
+    for name in [name for name in sys.modules if name.partition(".")[0] == "archimport"]:
+        del sys.modules[name]
+
+
 if __name__ == "__main__":
     path = sys.path[1:]
+    drop_other_runtime()
     sys.path[1:] = standard_library(path)  # the runtime is searched for nowhere else, whatever the environment says
     load_runtime(__loader__, "app").run_bundle(__loader__.archive, path)

@@ -17,16 +17,17 @@ def main() -> None:
     from archimport.bundle.stub import standard_library
     from archimport.runtime import app
     from archimport.runtime.mount import mount
+    from archimport.runtime.reports import report_as_from_a_folder
 
     def run() -> None:
         mounted = mount(source, **json.loads(options))
         seen = path if app.sees_environment(mounted.store) else standard_library(path)  # type: ignore[no-untyped-call]  # plain syntax
         sys.path[1:] = seen
-        sys.argv[:] = [{"-c": "-c", "-m": name}[what] if name != "__main__" else source, *arguments]
+        sys.argv[:] = [source if name == "__main__" else what, *arguments]
         if what == "-m":
-            app.run_entry(name)
+            app.run_module(name, is_program=name != "__main__")
             return
-        app.show_source_in_tracebacks()
+        report_as_from_a_folder()
         exec(compile(name, "<string>", "exec"), app.fresh_main())
 
     app.exit_in_one_line(run, os.path.realpath(source), "archimport")

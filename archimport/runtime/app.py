@@ -10,11 +10,11 @@ from archimport.runtime.errors import ArchimportError, ConfigError
 from archimport.runtime.hook import drop_replaced_modules, lead_path
 from archimport.runtime.loader import StoreLoader
 from archimport.runtime.names import join
+from archimport.runtime.reports import report_as_from_a_folder
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import TracebackType
     from typing import NoReturn
 
     from archimport.runtime.store import Store
@@ -53,21 +53,25 @@ def exit_in_one_line(run: Callable[[], None], location: str, program: str) -> No
 
 def run_entry(entry: str) -> None:
     """Run `MODULE:FUNC` as a console script does, or `MODULE` as `python -m` does, as the real `__main__`."""
-    show_source_in_tracebacks()
     name, _, function = entry.partition(":")
     if not function:
-        _run_as_main(name)
+        run_module(name)
         return
+    report_as_from_a_folder()
     value: object = __import__(name, fromlist=("x",))
     for attribute in function.split("."):
         value = getattr(value, attribute)
     sys.exit(value())  # type: ignore[operator]  # an entry point is callable (packaging, entry points)
 
 
-def _run_as_main(name: str) -> None:
-    """Run a module in the dictionary of the real `__main__`, where pickle looks for its classes."""
+def run_module(name: str, *, is_program: bool = False) -> None:
+    """Run a module in the dictionary of the real `__main__`, where pickle looks for its classes.
+
+    `is_program` says that it was named by `-m`: then `sys.argv[0]` is its file.
+    """
     import runpy  # deferred: a function does not need it
 
+    report_as_from_a_folder(runpy._run_code.__code__)  # type: ignore[attr-defined]  # what `python -m` runs
     if name == "__main__":
         from _frozen_importlib_external import PathFinder
 
@@ -80,6 +84,8 @@ def _run_as_main(name: str) -> None:
             _, spec, code = runpy._get_module_details(name)  # type: ignore[attr-defined]  # what `python -m` does
         except ImportError as exc:
             _no_such_module(str(exc))
+    if is_program:
+        sys.argv[0] = spec.origin
     runpy._run_code(code, fresh_main(), None, "__main__", spec)  # type: ignore[attr-defined]  # ditto
 
 
@@ -95,22 +101,6 @@ def fresh_main() -> dict[str, object]:
 def _no_such_module(reason: str) -> NoReturn:
     """End as `python -m` ends."""
     sys.exit(f"{sys.executable}: {reason}")
-
-
-def show_source_in_tracebacks() -> None:
-    """Let an uncaught error show source lines before Python 3.13, whose own printer asks loaders for them."""
-    if sys.version_info >= (3, 13):
-        return
-
-    def excepthook(kind: type[BaseException], value: BaseException, trace: TracebackType | None) -> None:
-        if issubclass(kind, KeyboardInterrupt):  # the interpreter's own sees to the exit status
-            sys.__excepthook__(kind, value, trace)
-            return
-        import traceback  # deferred: only when something failed
-
-        traceback.print_exception(kind, value, trace)
-
-    sys.excepthook = excepthook
 
 
 def entry_of(store: Store, folder: str) -> str | None:

@@ -37,13 +37,13 @@ def deflate(data: bytes, size: int) -> bytes:
 
 def bzip2(data: bytes, size: int) -> bytes:
     """Decompress one bzip2 stream."""
-    bz2 = _optional("bz2")
+    bz2 = _module("bzip2")
     return _bounded(bz2.BZ2Decompressor(), data, size, OSError)
 
 
 def zip_lzma(data: bytes, size: int) -> bytes:
     """Decompress LZMA as zip archives hold it (APPNOTE 5.8.8): version, length of the properties, properties, data."""
-    lzma = _optional("lzma")
+    lzma = _module("lzma")
     length = int.from_bytes(data[2:4], "little")
     if len(data) < 9 or length != 5:
         raise IntegrityError("lzma properties are damaged")
@@ -69,7 +69,7 @@ def zip_lzma(data: bytes, size: int) -> bytes:
 
 def zstd(data: bytes, size: int) -> bytes:
     """Decompress exactly one zstd frame with a window of at most 8 MiB (RFC 8878); a size it states is `size`."""
-    module = zstd_module()
+    module = _module("zstd")
     if zstd_content_size(data) not in (size, None):
         raise IntegrityError(f"zstd frame does not state {size} bytes")
     limit = {module.DecompressionParameter.window_log_max: 23}
@@ -89,27 +89,38 @@ def zstd_content_size(data: bytes) -> int | None:
     return int.from_bytes(data[start : start + width], "little") + (256 if width == 2 else 0)
 
 
-def _optional(name: str) -> ModuleType:
-    """Import a rarely needed module that an interpreter may have been built without."""
-    try:
-        module: ModuleType = __import__(name)
-    except ImportError:
-        raise ConfigError(f"{name} data cannot be read: this interpreter was built without it") from None
-    return module
+#: Where a codec's decoder may be; the first of zstd's is there from Python 3.14.
+_PLACES = {"bzip2": ("bz2",), "lzma": ("lzma",), "zstd": ("compression.zstd", "backports.zstd")}
+_modules: dict[str, ModuleType] = {}
+
+
+def prepare(name: str) -> None:
+    """Load the decoder of a codec, if there is one: later it might be looked for in what it is to read."""
+    if name in _PLACES:
+        try:
+            _module(name)
+        except ConfigError:  # said when something is to be decompressed
+            return
+
+
+def _module(name: str) -> ModuleType:
+    """Give the decoder of a codec, always the same one; ConfigError if this interpreter has none."""
+    for place in _PLACES[name]:
+        if name in _modules:
+            break
+        try:
+            _modules[name] = __import__(place, fromlist=("x",))
+        except ImportError:
+            continue
+    if name not in _modules:
+        hint = "install backports.zstd, or use Python 3.14" if name == "zstd" else None
+        raise ConfigError(f"{name} data cannot be read by this interpreter", hint=hint)
+    return _modules[name]
 
 
 def zstd_module() -> ModuleType:
     """Give the module that reads and writes zstd; ConfigError where there is none."""
-    try:
-        from compression import zstd as module  # type: ignore[import-not-found]  # from Python 3.14
-    except ImportError:
-        try:
-            from backports import zstd as module
-        except ImportError:
-            raise ConfigError(
-                "zstd data cannot be read by this interpreter", hint="install backports.zstd, or use Python 3.14"
-            ) from None
-    return module  # type: ignore[no-any-return]  # the first is unknown to a checker of Python 3.11
+    return _module("zstd")
 
 
 def _bounded(decoder: _Decompressor, data: bytes, size: int, error: type[Exception]) -> bytes:

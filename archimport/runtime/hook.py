@@ -2,98 +2,171 @@
 
 from __future__ import annotations
 
+import _imp
 import os
 import sys
-from _thread import allocate_lock, get_ident
+from _thread import LockType, allocate_lock, get_ident
 
 from archimport.runtime import namespace
+from archimport.runtime.early import TooEarlyError
+from archimport.runtime.errors import ArchimportError
 from archimport.runtime.finder import StoreFinder
+from archimport.runtime.lock import Lock
 from archimport.runtime.metadata import MetadataFinder
 from archimport.runtime.registry import registry
 from archimport.runtime.schemes import schemes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from _frozen_importlib import ModuleSpec
+    from collections.abc import Callable, Iterable
+    from types import ModuleType
 
     from archimport.runtime.store import Store
 
-_opening: dict[int, list[str]] = {}
+#: The threads that are opening a store, and the entries that hooks are opening.
+_opening: set[int] = set()
+_turns: dict[str, LockType] = {}
+#: In seconds: how long a thread waits for another one that is opening an entry; it may be one that this one waits for.
+_PATIENCE = 5.0
 #: How often each entry is mounted, and the string on `sys.path` whose place it took.
 _mounts: dict[str, tuple[int, str | None]] = {}
-_mounting = allocate_lock()
+_changing = Lock()
 
 
 def install() -> None:
     """Put the path hook first on `sys.path_hooks`, and the metadata finder first on `sys.meta_path`; idempotent."""
-    if path_hook not in sys.path_hooks:
-        sys.path_hooks.insert(0, path_hook)
-        for entry, finder in tuple(sys.path_importer_cache.items()):
-            if finder is None or type(finder).__name__ == "zipimporter":  # perhaps ours now: a bundle ends in a zip
-                del sys.path_importer_cache[entry]
-    if metadata_finder not in sys.meta_path:
-        sys.meta_path.insert(0, metadata_finder)
-        namespace.teach(_finder_of)
+    with _changing:
+        if path_hook not in sys.path_hooks:
+            sys.path_hooks.insert(0, path_hook)
+            for entry, finder in list(sys.path_importer_cache.items()):
+                if finder is None or type(finder).__name__ == "zipimporter":  # perhaps ours now: a bundle ends in a zip
+                    sys.path_importer_cache.pop(entry, None)
+        if metadata_finder not in sys.meta_path:
+            sys.meta_path.insert(0, metadata_finder)
+            namespace.teach(_finder_of)
 
 
 def uninstall() -> None:
-    """Take away what `install` put on `sys`; modules that are loaded keep working."""
-    if path_hook in sys.path_hooks:
-        sys.path_hooks.remove(path_hook)
-    if metadata_finder in sys.meta_path:
-        sys.meta_path.remove(metadata_finder)
-    metadata_finder.unteach()
-    namespace.unteach()
-    for entry, finder in tuple(sys.path_importer_cache.items()):
-        if isinstance(finder, StoreFinder):
-            del sys.path_importer_cache[entry]
+    """Take away what `install` put on `sys`; modules that are loaded keep working.
+
+    The lists are replaced: from one that shrinks, a thread that imports would pass over somebody else's finder.
+    """
+    with _changing:
+        sys.path_hooks = [hook for hook in sys.path_hooks if hook is not path_hook]
+        sys.meta_path = [finder for finder in sys.meta_path if finder is not metadata_finder]
+        metadata_finder.unteach()
+        namespace.unteach()
+        for entry, finder in list(sys.path_importer_cache.items()):
+            if isinstance(finder, StoreFinder):
+                sys.path_importer_cache.pop(entry, None)
 
 
-def path_hook(entry: str) -> StoreFinder:
+def path_hook(entry: str) -> StoreFinder | Postponed:
     """Give the finder of a path entry that is ours; ImportError for "not mine", as importlib asks of hooks.
 
     An entry that is ours and cannot be opened raises its ArchimportError, here and at every later import.
     """
-    found = (registry.locate(entry) or _open(entry)) if entry else None
-    if found is None:
-        if get_ident() in _opening:
-            _opening[get_ident()].append(entry)
-        else:
+    if _is_being_opened(entry) and not os.path.isdir(entry):
+        return Postponed(entry)
+    try:
+        found = (registry.locate(entry) or _open(entry)) if entry else None
+        if found is None:
             registry.raise_failure(entry)
+    except TooEarlyError:
+        return Postponed(entry)
+    except ArchimportError as exc:
+        raise exc from None  # importlib is handling a KeyError that quotes the entry, and what is secret in it
+    if found is None:
         raise ImportError("not a path entry of a store", path=entry)
     store, folder = found
     there = store.lookup(folder)
     if there is None or not there.is_dir:
         raise ImportError("no such folder in the store", path=entry)
+    if store.starts_itself and sys._getframe().f_back is None:
+        raise ImportError("the interpreter asks what its program is", path=entry)
     return StoreFinder(store, folder, entry)
 
 
-def _open(entry: str) -> tuple[Store, str] | None:
-    """Open the store that a path entry names; None if it is not ours, or if this thread is opening one already.
+def _is_being_opened(entry: str) -> bool:
+    """Whether this thread is opening what may be this store: even to recognise an entry may import."""
+    return get_ident() in _opening and registry.locate(entry) is None
 
-    Even to recognise an entry may import, and an import calls the hook.
-    """
+
+def _open(entry: str) -> tuple[Store, str] | None:
+    """Open the store that a path entry names; None if it is not ours. TooEarlyError if that cannot be now."""
     if get_ident() in _opening:
         return None
-    with Alone():
-        request = schemes.recognise(entry, bare=True)
-        return (registry.open(request), request.folder) if request else None
+    turn = _turns.setdefault(entry, allocate_lock())
+    with Alone(), _Unlocked():
+        if not turn.acquire(timeout=_PATIENCE):
+            raise TooEarlyError("the store is being opened by another thread", store=entry)
+        try:
+            request = schemes.recognise(entry, bare=True)
+            return (registry.open(request), request.folder) if request else None
+        finally:
+            turn.release()
+            _turns.pop(entry, None)
 
 
 class Alone:
-    """While a thread is in here, the hook refuses it every path entry that is ours and not open yet.
-
-    What was refused then leaves the machinery's cache, where it is nobody's or zipimport's, to be asked for again.
-    """
+    """While a thread is in here, the hook postpones for it every path entry that may be ours and is not open yet."""
 
     def __enter__(self) -> None:
         self._is_outermost = get_ident() not in _opening
-        _opening.setdefault(get_ident(), [])
+        _opening.add(get_ident())
 
     def __exit__(self, *exc_info: object) -> None:
         if self._is_outermost:
-            for entry in _opening.pop(get_ident()):
-                sys.path_importer_cache.pop(entry, None)
+            _opening.discard(get_ident())
+
+
+class _Unlocked:
+    """While a thread is in here, it does not hold the import lock, under which importlib calls hooks.
+
+    To open a store may mean to wait for another thread to import what opens it, which needs that lock.
+    """
+
+    def __enter__(self) -> None:
+        self._depth = 0
+        try:
+            while True:
+                _imp.release_lock()
+                self._depth += 1
+        except RuntimeError:  # it was not this thread's
+            return
+
+    def __exit__(self, *exc_info: object) -> None:
+        for _ in range(self._depth):
+            _imp.acquire_lock()
+
+
+class Postponed:
+    """The finder of a path entry that cannot be opened yet: by this thread, or because what opens it is incomplete.
+
+    Each lookup tries again, and the finder that comes of it takes this one's place.
+    """
+
+    def __init__(self, entry: str) -> None:
+        self.path = entry
+
+    def find_spec(self, fullname: str, target: ModuleType | None = None) -> ModuleSpec | None:
+        """Give what the finder gives that the entry has by now; as long as it has none of ours, another hook's."""
+        finder = None if self.path in _turns else _first_finder(sys.path_hooks, self.path)
+        if finder is None or isinstance(finder, Postponed):
+            finder = _first_finder((hook for hook in sys.path_hooks if hook is not path_hook), self.path)
+        else:
+            sys.path_importer_cache[self.path] = finder  # type: ignore[assignment]  # whatever a hook gave
+        return None if finder is None else finder.find_spec(fullname, target)  # type: ignore[attr-defined]
+
+
+def _first_finder(hooks: Iterable[Callable[[str], object]], entry: str) -> object:
+    for hook in hooks:
+        try:
+            return hook(entry)
+        except ImportError:  # not this one's
+            continue
+    return None
 
 
 def _finder_of(entry: str) -> StoreFinder | None:
@@ -120,9 +193,14 @@ def register_scheme(scheme: str, opener: Callable[..., Store]) -> None:
     schemes.register(scheme, opener)
 
 
-def put_on_path(entry: str, position: int) -> None:
-    """Count a mount of an entry, and put it on `sys.path`, in the place of an equal string that is there."""
-    with _mounting:
+def put_on_path(entry: str, position: int, store: Store) -> bool:
+    """Count a mount of an entry, and put it on `sys.path`, in the place of an equal string that is there.
+
+    False, and nothing else, if another thread unmounted the store since it was opened: then it is to be opened again.
+    """
+    with _changing:
+        if not registry.holds(store):
+            return False
         count, replaced = _mounts.get(entry, (0, None))
         if entry not in sys.path:
             sys.path.insert(position, entry)
@@ -130,24 +208,29 @@ def put_on_path(entry: str, position: int) -> None:
             at = sys.path.index(entry)
             replaced, sys.path[at] = sys.path[at], entry
         _mounts[entry] = count + 1, replaced
+        return True
 
 
-def take_off_path(entry: str) -> None:
+def take_off_path(entry: str, store: Store) -> None:
     """Count a mount less, and with the last one take the entry off `sys.path`, or put back what it had replaced."""
-    with _mounting:
+    with _changing:
         count, replaced = _mounts.pop(entry)
         if count > 1:
             _mounts[entry] = count - 1, replaced
+        elif replaced is not None and entry in sys.path:
+            sys.path[sys.path.index(entry)] = replaced
         elif entry in sys.path:
-            at = sys.path.index(entry)
-            sys.path[at : at + 1] = [] if replaced is None else [replaced]
+            sys.path.remove(entry)
+    discard_unmounted(store)
 
 
 def discard_unmounted(store: Store) -> None:
     """Let go of a store that has no mounted path entry."""
-    if store.location not in {found[0].location for found in map(registry.locate, tuple(_mounts)) if found}:
+    with _changing:
+        if store.location in {found[0].location for found in map(registry.locate, _mounts) if found}:
+            return
         registry.discard(store)
-        forget_finders(store.location)
+    forget_finders(store.location)
 
 
 def lead_path(entry: str, path: list[str]) -> None:
@@ -159,20 +242,21 @@ def lead_path(entry: str, path: list[str]) -> None:
 def drop_replaced_modules(store: Store) -> None:
     """Forget modules that the store has and that something else was loaded for: a `.pth` file runs before any app."""
     finder = StoreFinder(store, "", store.location)
-    for name, module in tuple(sys.modules.items()):
+    own = f"{store.location}{os.sep}"
+    for name, module in list(sys.modules.items()):
         origin = getattr(getattr(module, "__spec__", None), "origin", None) or ""
         is_library = os.path.dirname(origin.removesuffix("__init__.py").rstrip("/\\")) in sys.path
-        if "." in name or not os.path.isabs(origin) or is_library or origin.startswith(f"{store.location}{os.sep}"):
+        if "." in name or not os.path.isabs(origin) or is_library or os.path.realpath(origin).startswith(own):
             continue
         if finder.find_spec(name) is not None:
-            for loaded in tuple(sys.modules):
+            for loaded in list(sys.modules):
                 if loaded == name or loaded.startswith(f"{name}."):
                     del sys.modules[loaded]
 
 
 def forget_finders(location: str) -> None:
     """Drop the finders at and under a location, whoever made them: zipimport may have been first."""
-    for entry in tuple(sys.path_importer_cache):
+    for entry in list(sys.path_importer_cache):
         path = os.path.realpath(entry) if isinstance(entry, str) else ""
         if path == location or path.startswith(f"{location}{os.sep}"):
             sys.path_importer_cache.pop(entry, None)
@@ -180,12 +264,9 @@ def forget_finders(location: str) -> None:
 
 
 def _after_fork() -> None:
-    """Take new locks and forget what other threads were doing: they are not in this process."""
-    global _mounting  # noqa: PLW0603 - a lock cannot be reset
-    _mounting = allocate_lock()
-    for thread in _opening.keys() - {get_ident()}:
-        del _opening[thread]
-    registry.after_fork()
+    """Forget what other threads were doing: they are not in this process."""
+    _opening.intersection_update({get_ident()})
+    _turns.clear()
 
 
 if hasattr(os, "register_at_fork"):

@@ -27,10 +27,12 @@ def tell_linecache(loader: StoreLoader) -> None:
         import linecache  # alone since then
     else:
         linecache = sys.modules.get("linecache")
-    if linecache is not None:
-        while _unseeded:
-            path, unseeded = _unseeded.popitem()
-            linecache.cache[path] = (_lines_of(*unseeded),)  # the lazy entry that linecache.lazycache makes
+    lines: dict[str, object] | None = getattr(linecache, "cache", None)  # while it is imported it has none yet
+    if lines is not None:
+        for path in list(_unseeded):
+            unseeded = _unseeded.pop(path, None)
+            if unseeded is not None:
+                lines[path] = (_lines_of(*unseeded),)  # the lazy entry that linecache.lazycache makes
 
 
 def _lines_of(alive: ref[StoreLoader], store_alive: ref[Store], path: str) -> Callable[[], str | None]:

@@ -42,11 +42,15 @@ class StoreLoader(SourceLoader):
         self.store = store
         self.entry = entry
 
-    @property  # type: ignore[misc]  # of `object` one might set it
+    @property
     def __class__(self) -> type[StoreLoader]:
         """The type. `isinstance` looks here before it asks an abstract class, which must know of this class by then."""
         _register_with_abc()
         return type(self)
+
+    @__class__.setter
+    def __class__(self, kind: type[StoreLoader]) -> None:
+        object.__dict__["__class__"].__set__(self, kind)
 
     def __reduce__(self) -> tuple[Callable[[type, str, str], object], tuple[type, str, str]]:
         """Pickle as a name and a place, which another process looks for in its own stores."""
@@ -116,7 +120,7 @@ class StoreLoader(SourceLoader):
     def get_source(self, fullname: str) -> str | None:
         """Give the decoded source (PEP 263), newlines translated."""
         self._check_name(fullname)
-        return decode_source(self.store.read(self.entry))
+        return decode_source(self._read_source())
 
     def get_code(self, fullname: str) -> CodeType:
         """Give the module's code, of what is to be executed."""
@@ -138,10 +142,13 @@ class StoreLoader(SourceLoader):
         return StoreReader(self.store, self.entry.path.rpartition("/")[0])
 
     def _is_transformer(self) -> bool:
-        """Whether a subclass compiles in its own way: then no code of others is its code."""
-        return type(self).source_to_code is not StoreLoader.source_to_code
+        """Whether a subclass reads or compiles in its own way: then no code of others is its code."""
+        kind = type(self)
+        return kind.source_to_code is not StoreLoader.source_to_code or kind.get_data is not StoreLoader.get_data
 
     def _read_source(self) -> bytes:
+        if type(self).get_data is not StoreLoader.get_data:
+            return self.get_data(self.path)
         return self.store.read(self.entry)
 
     def _bound_code(self) -> CodeType | None:
@@ -201,6 +208,6 @@ LOADERS: tuple[tuple[str, type[StoreLoader]], ...] = (
 
 def _register_with_abc() -> None:
     """Make this a subclass of `importlib.abc.SourceLoader`, once something has loaded that module."""
-    abc = sys.modules.get("importlib.abc")
-    if abc is not None and not issubclass(StoreLoader, abc.SourceLoader):
-        abc.SourceLoader.register(StoreLoader)
+    abstract = getattr(sys.modules.get("importlib.abc"), "SourceLoader", None)  # it may be being imported
+    if abstract is not None and not issubclass(StoreLoader, abstract):
+        abstract.register(StoreLoader)

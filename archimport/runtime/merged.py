@@ -77,6 +77,7 @@ class MergedReader(TraversableResources):
     """Read the resources of a namespace package."""
 
     def __init__(self, folders: Sequence[Folder]) -> None:
+        extracted.teach_backport()
         self._root = MergedFolder(folders)
 
     def files(self) -> MergedFolder:  # type: ignore[override]  # Traversable in all but its base class

@@ -36,6 +36,7 @@ class MetadataFinder:
     def invalidate_caches(self) -> None:
         """Let every open store look again at what may have changed, and failed ones be tried again."""
         self._look_again()
+        self.forget()
 
     def find_distributions(self, context: object = None) -> Iterable[object]:
         """Give none; by the time this is asked, the reader that is asked next is loaded and can be taught."""

@@ -51,8 +51,10 @@ class PathEntry(str):
             "__import__('archimport.runtime.mount', fromlist=['x'])",
             "__import__('sys').path.pop()",
         )
+        from archimport.runtime.children import main_of  # deferred: few programs have children
+
         pinned = self._store.pinned() if self._store else {}
-        arguments = f"{str(self)!r}, {self._source!r}, {self._options!r}, {pinned!r}"
+        arguments = f"{str(self)!r}, {self._source!r}, {self._options!r}, {pinned!r}, {main_of(self._store)!r}"
         return eval, (f"[{', '.join(steps)}][1].reopen({arguments})",)
 
     def __copy__(self) -> PathEntry:
@@ -64,12 +66,17 @@ class PathEntry(str):
         return self
 
 
-def reopen(path: str, source: str, options: dict[str, object], pinned: dict[str, object]) -> str:
+def reopen(path: str, source: str, options: dict[str, object], pinned: dict[str, object], main: str | None) -> str:
     """Open in a child process what its parent had mounted, with the content it had then, and give the path entry.
 
-    What cannot be opened is an error of the child's imports: one now would end it before its program begins.
+    `main` is the parent's main module, if that lies in this store. What cannot be opened is an error of the child's
+    imports: one now would end it before its program begins.
     """
     install()
+    if main is not None:
+        from archimport.runtime.children import promise_main  # deferred: few programs are such children
+
+        promise_main(main)
     if os.path.isfile(_HOME) and source != _HOME:  # what opens the source may be in the bundle that carries this
         _open_quietly(_HOME, {}, {})
     return PathEntry(path, source, options, _open_quietly(source, options, pinned, path))
@@ -98,7 +105,7 @@ class Mount:
     def __init__(self, path_entry: str, store: Store) -> None:
         self.path_entry = path_entry
         self.store = store
-        self._mounted = True
+        self._counts = [self]  # emptied in one step: threads may unmount at once
 
     def __enter__(self) -> Mount:
         """Give this."""
@@ -151,11 +158,11 @@ class Mount:
 
     def unmount(self) -> None:
         """Take the path entry away with the last mount of it; modules that are loaded keep working. Idempotent."""
-        if not self._mounted:
+        try:
+            self._counts.pop()
+        except IndexError:
             return
-        self._mounted = False
-        take_off_path(self.path_entry)
-        discard_unmounted(self.store)
+        take_off_path(self.path_entry, self.store)
 
 
 def mount(source: str | os.PathLike[str] | Store | Engine, /, *, position: int = 0, **options: object) -> Mount:
@@ -167,26 +174,30 @@ def mount(source: str | os.PathLike[str] | Store | Engine, /, *, position: int =
     """
     install()
     options = {name: value for name, value in options.items() if value is not None}
+    while True:
+        entry, store, folder = _open(source, options)
+        try:
+            check_folder(store, folder)
+        except ArchimportError:
+            discard_unmounted(store)
+            raise
+        forget_finders(store.location)
+        if put_on_path(entry, position, store):
+            return Mount(entry, store)
+
+
+def _open(source: str | os.PathLike[str] | Store | Engine, options: dict[str, object]) -> tuple[str, Store, str]:
+    """Give the path entry of a source, its store, and the folder in it."""
     if isinstance(source, Store):
         if options:
             raise ConfigError(f"an open store takes no options: {', '.join(sorted(options))}", store=source.location)
         registry.add(source)
-        entry, store, folder = source.location, source, ""
-    else:
-        with Alone():
-            request = schemes.request(source)
-            store, folder = registry.open(request, options), request.folder
-        entry = f"{store.location}/{folder}" if folder else store.location
-        if request.source is not None:
-            entry = PathEntry(entry, request.source, options, store)
-    try:
-        check_folder(store, folder)
-    except ArchimportError:
-        discard_unmounted(store)
-        raise
-    forget_finders(store.location)
-    put_on_path(entry, position)
-    return Mount(entry, store)
+        return source.location, source, ""
+    with Alone():
+        request = schemes.request(source)
+        store, folder = registry.open(request, options), request.folder
+    entry = f"{store.location}/{folder}" if folder else store.location
+    return (entry if request.source is None else PathEntry(entry, request.source, options, store)), store, folder
 
 
 def open_bundle(location: str) -> Store:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from _thread import allocate_lock
 from _weakref import ref
 
+from archimport.runtime.early import TooEarlyError, opened
 from archimport.runtime.errors import ArchimportError, ConfigError, StoreUnavailable
 from archimport.runtime.location import VIRTUAL
+from archimport.runtime.lock import Lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 class Registry:
     """The stores that are open in this process, and the opens that failed.
 
-    Nothing is opened or imported while its lock is held, and it is new in a forked child.
+    Nothing is opened, imported or told to anybody while its lock is held.
     """
 
     def __init__(self) -> None:
@@ -28,7 +29,7 @@ class Registry:
         self._by_key: dict[str, tuple[Store, dict[str, object]]] = {}
         self._failed: dict[str, ArchimportError] = {}
         self._unopened: dict[str, ArchimportError] = {}
-        self._lock = allocate_lock()
+        self._lock = Lock()
 
     def locate(self, entry: str) -> tuple[Store, str] | None:
         """Give the open store in which a location-shaped path entry lies, and the folder in it.
@@ -40,7 +41,7 @@ class Registry:
         except OSError:  # the current folder is gone
             return None
         found: tuple[Store, str] | None = None
-        for location, alive in tuple(self._alive.items()):
+        for location, alive in list(self._alive.items()):
             store = alive()
             behind = path[len(location) :]
             if store is None or not path.startswith(location) or behind[:1] not in (os.sep, "/", ""):
@@ -64,28 +65,32 @@ class Registry:
         known = self._known(key, used)
         if known is not None:
             return known
-        if options is None and key in self._failed:
-            raise self._failed[key].with_traceback(None)
+        failures = self._failed  # others, once somebody has asked to look again
+        failure = failures.get(key) if options is None else None
+        if failure is not None:
+            raise failure.with_traceback(None)
         try:
-            store = self._opened(_open(request, {**(options or {}), **(pinned or {})}), key, used)
+            store = self._opened(opened(lambda: request.open(**(options or {}), **(pinned or {}))), key, used)
+        except TooEarlyError:
+            raise
         except ArchimportError as exc:
             if options is None:
-                self._failed[key] = exc
+                failures[key] = exc
             raise
-        self._failed.pop(key, None)
+        failures.pop(key, None)
         return store
 
     def _opened(self, store: Store, key: str, options: dict[str, object] | None) -> Store:
         """Keep a store that was opened, or close it: another thread may have been faster."""
         kept: Store | None = None
         try:
-            _check(store)
+            _admit(store)
             with self._lock:
                 if key not in self._by_key:
                     self._hold(store)
                     self._by_key[key] = store, options or {}
-            kept = self._known(key, options) or store
-            return kept
+                kept = self._known(key, options)
+            return kept or store
         finally:
             if kept is not store:
                 store.close()
@@ -96,8 +101,9 @@ class Registry:
 
     def raise_failure(self, entry: str) -> None:
         """Raise what kept a path entry's store from being opened; StoreUnavailable if only another process has it."""
-        if entry in self._unopened:
-            raise self._unopened[entry].with_traceback(None)
+        failure = self._unopened.get(entry)
+        if failure is not None:
+            raise failure.with_traceback(None)
         if entry.startswith(f"{VIRTUAL}{os.sep}") and not os.path.lexists(VIRTUAL):
             raise StoreUnavailable("the store is not open in this process", store=entry, hint="mount it here too")
 
@@ -109,15 +115,18 @@ class Registry:
 
     def add(self, store: Store) -> None:
         """Keep an open store; ConfigError if another one has its location, or if it is not for this interpreter."""
-        _check(store)
+        _admit(store)
         with self._lock:
             self._hold(store)
+
+    def holds(self, store: Store) -> bool:
+        """Whether a store is kept, and nobody has let go of it meanwhile."""
+        return self._held.get(store.location) is store
 
     def _hold(self, store: Store) -> None:
         if self._held.setdefault(store.location, store) is not store:
             raise ConfigError("two stores have one location", store=store.location, hint="unmount the other one first")
         self._alive[store.location] = ref(store)
-        sys.audit("archimport.open", store.location)
 
     def discard(self, store: Store) -> None:
         """Let go of a store: it closes when the last loader that reads from it goes."""
@@ -128,29 +137,18 @@ class Registry:
 
     def invalidate(self) -> None:
         """Tell every store that its container may have changed, and forget failures."""
-        self._failed.clear()
-        self._unopened.clear()
-        for store in tuple(self._held.values()):
+        self._failed, self._unopened = {}, {}
+        for store in list(self._held.values()):
             store.invalidate()
 
-    def after_fork(self) -> None:
-        """Take a new lock: a thread that is not in this process may have held the old one."""
-        self._lock = allocate_lock()
 
-
-def _check(store: Store) -> None:
+def _admit(store: Store) -> None:
+    sys.audit("archimport.open", store.location)
     try:
         store.check()
     except ArchimportError as exc:
         exc.store = exc.store or store.location
         raise
-
-
-def _open(request: Request, options: dict[str, object]) -> Store:
-    try:
-        return request.open(**options)
-    except ImportError as exc:  # which would mean that the entry is not ours
-        raise ConfigError(f"the store cannot be opened here: {exc.msg}", store=request.source) from exc
 
 
 def check_folder(store: Store, folder: str) -> None:

@@ -47,17 +47,17 @@ def reload_changed(store: Store, paths: Iterable[str]) -> None:
 
 
 def _forget(store: Store, loaded: set[str]) -> None:
-    """Forget the modules of a store that were not loaded before."""
+    """Forget the modules of a store that were not loaded before, those apart that other threads are importing."""
     for name, module in list(_modules_of(store)):
-        if name not in loaded:
-            del sys.modules[name]
+        if name not in loaded and not getattr(module.__spec__, "_initializing", False):
+            sys.modules.pop(name, None)
             package, _, child = name.rpartition(".")
             if getattr(sys.modules.get(package), child, None) is module:
                 delattr(sys.modules[package], child)
 
 
 def _modules_of(store: Store) -> Iterator[tuple[str, ModuleType]]:
-    for name, module in tuple(sys.modules.items()):
+    for name, module in list(sys.modules.items()):
         loader = getattr(getattr(module, "__spec__", None), "loader", None)
         if isinstance(loader, StoreLoader) and loader.store is store and loader.name == name:
             yield name, module

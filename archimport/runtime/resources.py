@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from functools import total_ordering
 from importlib.resources.abc import TraversableResources
 from pathlib import PurePosixPath
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 
 @extracted.register
+@total_ordering
 class StorePath:
     """A file or folder of a store, existing or not (importlib.resources.abc.Traversable).
 
@@ -164,6 +166,7 @@ class StoreReader(TraversableResources):
     """Read the resources of one folder of a store."""
 
     def __init__(self, store: Store, folder: str) -> None:
+        extracted.teach_backport()
         self._root = StorePath(store, folder)
 
     def files(self) -> StorePath:  # type: ignore[override]  # Traversable in all but its base class

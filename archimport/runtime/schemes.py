@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 
+from archimport.runtime.early import opened, refuse_while_importing
 from archimport.runtime.errors import ConfigError, FormatError
 from archimport.runtime.file import unavailable
 from archimport.runtime.location import split_file, split_scheme
@@ -94,7 +95,10 @@ class Schemes:
                 raise ConfigError(f"a {scheme!r} URL names an absolute path", hint=f"write {scheme}:///folder/file")
             path = "/" + rest.lstrip("/")
             return _file_request(scheme, *(split_file(path) or (os.path.realpath(path), "")))
-        if scheme.partition("+")[0] in _DATABASES:
+        dialect, _, driver = scheme.partition("+")
+        if dialect in _DATABASES:
+            if dialect != "sqlite":
+                refuse_while_importing("sqlalchemy", driver)
             return _database_request(entry)
         opener = self._openers.get(scheme)
         if opener is None and scheme not in self._unknown:
@@ -107,7 +111,7 @@ class Schemes:
         from archimport.runtime.secrets import refuse_secrets  # deferred: most path entries are no URLs
 
         refuse_secrets(entry)
-        self._openers[scheme] = opener
+        opener = self._openers.setdefault(scheme, opener)
         return Request(lambda options: (entry, options), lambda **options: opener(entry, **options), entry)
 
     def request(self, source: object) -> Request:
@@ -162,11 +166,12 @@ def _file_request(kind: str, file: str, folder: str) -> Request:
 
 def _database_request(source: object, folder: str = "") -> Request:
     """Give how to open a database: the only stores that need more than a path."""
-    try:
-        request: Request = __import__("archimport.sql.request", fromlist=("request",)).request(source, folder)
-    except ImportError as exc:  # which would mean that the entry is not ours
-        raise ConfigError(f"databases cannot be mounted here: {exc.msg}") from None
-    return request
+
+    def request() -> Request:
+        found: Request = __import__("archimport.sql.request", fromlist=("request",)).request(source, folder)
+        return found
+
+    return opened(request)
 
 
 def _sniff(file: str, *, bare: bool) -> str | None:

@@ -86,6 +86,8 @@ class Store:
     writable = False
     #: Whether bytecode of what is compiled at run time is written into the store, where that is writable.
     keeps_bytecode = True
+    #: Whether an interpreter that is started with the container finds in it, as a zip archive, what to run.
+    starts_itself = False
 
     def lookup(self, path: str) -> Entry | None:
         """Give the entry at `path`, or None. The root is `""` and always a folder."""

@@ -6,7 +6,6 @@ SQLAlchemy's spelling of URLs, our query keys taken out before a driver sees the
 from __future__ import annotations
 
 import os
-from _weakref import ref
 
 from archimport.runtime.errors import ConfigError
 from archimport.runtime.location import VIRTUAL
@@ -154,7 +153,7 @@ def _of_sqlite(rest: str, said: dict[str, str], others: list[str]) -> Address:
 
 def of_server(url: str | URL, said: dict[str, str]) -> Address:
     """Give the address of a database on a server."""
-    from sqlalchemy.engine import make_url
+    from sqlalchemy import make_url  # the package first: two threads that import parts of it wait for each other
     from sqlalchemy.exc import ArgumentError
 
     try:
@@ -171,6 +170,8 @@ def of_engine(engine: object) -> Address:
     """Give the address of the database that an engine leads to; ConfigError for an object that is none."""
     from sqlalchemy import Engine
 
+    from archimport.sql.number import number_of
+
     is_async = hasattr(engine, "sync_engine") or getattr(getattr(engine, "dialect", None), "is_async", False)
     if not isinstance(engine, Engine) or is_async:
         hint = "imports cannot await: make a synchronous engine" if is_async else "give a path, a URL or a Store"
@@ -182,16 +183,6 @@ def of_engine(engine: object) -> Address:
         address.place = os.path.realpath(name) if is_file else f"{address.place}-{number_of(engine)}"
     address.engine = engine
     return address
-
-
-_numbers: dict[int, ref[Engine]] = {}
-
-
-def number_of(engine: Engine) -> int:
-    """Give a number that this engine has, and no other one while it lives: each has a memory of its own."""
-    number = next((number for number, known in _numbers.items() if known() is engine), len(_numbers))
-    _numbers[number] = ref(engine)
-    return number
 
 
 def quoted(text: str, safe: str = "") -> str:

@@ -69,7 +69,7 @@ class Blobs:
         wanted = found[entry.digest or b""]
         if isinstance(wanted, ArchimportError):
             raise wanted
-        if sum(map(len, self._ready.values())) > _MOST_READY:
+        if sum(map(len, list(self._ready.values()))) > _MOST_READY:
             self._ready.clear()
         self._ready.update({key: content for key, content in found.items() if isinstance(content, bytes)})
         return wanted

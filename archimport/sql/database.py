@@ -10,6 +10,7 @@ import time
 from _thread import allocate_lock, get_ident
 
 from archimport.runtime.errors import FormatError, StoreUnavailable
+from archimport.runtime.lock import Lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ CONNECT_LIMIT, STATEMENT_LIMIT, TOTAL_LIMIT = 5, 10, 30
 WRITING_LIMIT = 600
 _TRIES = 3
 _FIRST_PAUSE = 0.1
+
+
+_beginning = Lock()
 
 
 class NoTableError(FormatError):
@@ -51,9 +55,9 @@ class Database:
         self._take_lock()
 
     def _take_lock(self) -> None:
-        self._process = os.getpid()
         self._lock = allocate_lock()
         self._reader: int | None = None
+        self._process = os.getpid()
 
     def read(self, work: Callable[[Query], Result]) -> Result:
         """Give what `work` reads with the query function it is given; it may be called again (reads only).
@@ -79,7 +83,8 @@ class Database:
         self._check_process()
         if self.is_read_by_this_thread():
             raise StoreUnavailable("the driver imports from the database that it reads", store=self.name)
-        if not self._lock.acquire(timeout=max(0.0, deadline - time.monotonic())):
+        lock = self._lock
+        if not lock.acquire(timeout=max(0.0, deadline - time.monotonic())):
             raise StoreUnavailable("other threads wait for the database", store=self.name)
         self._reader = get_ident()
         try:
@@ -87,11 +92,13 @@ class Database:
                 return work(query)
         finally:
             self._reader = None
-            self._lock.release()
+            lock.release()
 
     def _check_process(self) -> None:
         if self._process != os.getpid():
-            self._begin_process()
+            with _beginning:
+                if self._process != os.getpid():
+                    self._begin_process()
 
     def is_read_by_this_thread(self) -> bool:
         """Whether the driver itself, in the middle of a read, is what asks for a module."""

@@ -118,7 +118,10 @@ def connected(engine: Engine) -> Iterator[Connection]:
         yield connection
 
 
+#: Empty in a forked child: whoever held a lock is not there.
 _shared: WeakKeyDictionary[Engine, RLock] = WeakKeyDictionary()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_shared.clear)
 
 
 def _alone(engine: Engine) -> AbstractContextManager[object]:

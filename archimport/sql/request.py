@@ -5,7 +5,7 @@ from __future__ import annotations
 from archimport.runtime.errors import ConfigError
 from archimport.runtime.location import split_scheme
 from archimport.runtime.schemes import Request
-from archimport.sql.address import number_of, quoted, quoted_file
+from archimport.sql.address import quoted, quoted_file
 from archimport.sql.source import address_of
 from archimport.sql.store import OPTIONS, SqlStore, open_database
 
@@ -34,7 +34,7 @@ def request(source: object, folder: str = "") -> Request:
 
     def key(options: dict[str, object]) -> tuple[str, dict[str, object]]:
         chosen, others = _split(address, options)
-        own = number_of(chosen.engine) if chosen.engine is not None else ""
+        own = _number(chosen) if chosen.engine is not None else ""
         table = f"{others['table']}={others.get('package', '')}" if "table" in others else ""
         return f"{chosen.location}#{chosen.said.get('release', '')}#{table}#{own}", others
 
@@ -44,6 +44,12 @@ def request(source: object, folder: str = "") -> Request:
         _source(source, address) if isinstance(source, str) else None,
         address.said.get("path", folder),
     )
+
+
+def _number(address: Address) -> int:
+    from archimport.sql.number import number_of  # deferred: a path needs none
+
+    return number_of(address.engine)  # type: ignore[arg-type]  # there is one
 
 
 def _split(address: Address, options: dict[str, object]) -> tuple[Address, dict[str, object]]:

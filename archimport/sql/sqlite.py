@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
+from _thread import LockType
+from _weakref import ref
 from contextlib import contextmanager
 
 from archimport.runtime.errors import ArchimportError, ConfigError, FormatError, StoreUnavailable
@@ -26,6 +28,8 @@ AND s.type <> 'index' AND (s.type <> 'table' OR s.rootpage = 0
 OR EXISTS (SELECT 1 FROM pragma_table_xinfo(s.name) c WHERE c.hidden <> 0))
 """
 _STEPS_BETWEEN_LOOKS = 100_000
+#: In seconds: how long a fork waits for a read.
+_FORK_LIMIT = 1.0
 _BUSY = frozenset((sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_INTERRUPT))
 _DAMAGED = frozenset((sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_SCHEMA))
 #: Connections of a parent process: SQLite forbids a child even to close them (https://sqlite.org/howtocorrupt.html).
@@ -44,10 +48,11 @@ class SqliteDatabase(Database):
         self._uri = uri
         self._path = path
         self._connection: sqlite3.Connection | None = None
-        self._opened: tuple[int, int] | None = None
+        self._opened: tuple[int, ...] | None = None
         self._closed = False
         self._deadline = [0.0]  # what SQLite calls must not hold this object
         super().__init__(name)
+        _alive.add(ref(self, _alive.discard))
 
     def _begin_process(self) -> None:
         if self._connection is not None:
@@ -56,7 +61,7 @@ class SqliteDatabase(Database):
         super()._begin_process()
 
     def current(self) -> SqliteDatabase:
-        """Give this, or the file that has taken its place."""
+        """Give this, or what is to read the file since it was replaced or written."""
         if self._opened is None or self._identity() == self._opened:
             return self
         return SqliteDatabase(self.name, self._uri, self._path)
@@ -129,12 +134,13 @@ class SqliteDatabase(Database):
         if computed is not None:
             raise FormatError(f"{computed[0]!r} is not one of our tables", store=self.name)
 
-    def _identity(self) -> tuple[int, int] | None:
+    def _identity(self) -> tuple[int, ...] | None:
+        """Say which file is there, and in which state: one that was written over looks the same to SQLite."""
         try:
             status = os.stat(self._path or "")
         except OSError:
             return None
-        return status.st_dev, status.st_ino
+        return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
     def _is_on_read_only_media(self) -> bool:
         """Whether a database in WAL mode lies whole in a folder where SQLite cannot write what it needs to read it."""
@@ -176,6 +182,28 @@ class SqliteDatabase(Database):
         error = StoreUnavailable(f"cannot read the database: {exc}", store=self.name)
         error.retryable = code in _BUSY and self._deadline[0] > time.monotonic()
         return error
+
+
+_alive: set[ref[SqliteDatabase]] = set()
+_held: list[LockType] = []
+
+
+def _before_fork() -> None:
+    """Wait for threads that read: SQLite has locks of its own, which would stay locked in the child."""
+    for alive in list(_alive):
+        database = alive()
+        lock = database._lock if database is not None and not database.is_read_by_this_thread() else None
+        if lock is not None and lock.acquire(timeout=_FORK_LIMIT):
+            _held.append(lock)
+
+
+def _after_fork() -> None:
+    while _held:
+        _held.pop().release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)
 
 
 def _cannot_make_files(code: int) -> bool:

@@ -57,9 +57,9 @@ class Startup:
 
     def save(self) -> None:
         """Keep what was noted with what is kept already."""
-        last = self.last()
-        if not self._paths.keys() <= last.keys():
-            self._known = {**self._paths, **last}
+        last, paths = self.last(), self._paths.copy()  # other threads may be reading still
+        if not paths.keys() <= last.keys():
+            self._known = {**paths, **last}
             cache.put(_CACHED, self._key, "\n".join([*self._known][:_MOST]).encode())
 
 
@@ -83,7 +83,7 @@ _alive: set[ref[Startup]] = set()
 
 @atexit.register
 def _save_all() -> None:
-    for known in tuple(_alive):
+    for known in list(_alive):
         record = known()
         if record is not None:
             record.save()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from archimport.runtime.errors import ArchimportError, ConfigError, StoreUnavailable
+from archimport.runtime.lock import Lock
 from archimport.runtime.names import check_name
 from archimport.runtime.store import Changes, Entry, Store
 from archimport.sql import pin as pins
@@ -33,6 +34,9 @@ def open_database(address: Address) -> Database:
     from archimport.sql.server import ServerDatabase
 
     return ServerDatabase(address)
+
+
+_moving = Lock()
 
 
 class _Opened:
@@ -138,10 +142,14 @@ class SqlStore(Store):
 
     def refresh(self) -> Changes:
         """Move to the channel's newest release, and give what changed; a release mounted by its name stays."""
-        before = self._opened
-        database = before.database.current()
-        self._opened = _Opened(database, self._find(database, self._selector))
-        return Changes(_digests(before.pin), _digests(self.pin))
+        while True:
+            before = self._opened
+            database = before.database.current()
+            opened = _Opened(database, self._find(database, self._selector))
+            with _moving:
+                if self._opened is before:  # else another thread moved meanwhile, perhaps further
+                    self._opened = opened
+                    return Changes(_digests(before.pin), _digests(opened.pin))
 
     def hold(self) -> Callable[[], None]:
         """Give a function that pins again the release that is pinned now."""

@@ -15,7 +15,7 @@ from archimport.runtime.magic import TAIL_COMMENT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     Read = Callable[[int, int], bytes]
 
@@ -263,3 +263,9 @@ def _decompress(member: Member, payload: bytes) -> bytes:
     if zlib.crc32(data) != member.crc:
         raise IntegrityError("checksum differs", member=member.name)
     return data
+
+
+def prepare(members: Iterable[Member]) -> None:
+    """Load the decoders that the members need, before anything is looked for among them."""
+    for method in {member.method for member in members}:
+        codec.prepare(METHODS.get(method, ("", None))[0])

@@ -24,6 +24,23 @@ def open_store(path: str, *, writable: bool = False) -> ZipStore:
     return ZipStore(path, writable=writable)
 
 
+class _Opened:
+    """What is read from: a `file`, the `members` that its directory names, and their `index`. Replaced as one."""
+
+    __slots__ = ("file", "index", "members")
+
+    def __init__(self, path: str) -> None:
+        self.file = ContainerFile(path)
+        try:
+            self.members = zip_format.read_directory(self.file.read, self.file.size)
+            self.index = MemberIndex(_entry(member, self.file) for member in self.members)
+            zip_format.prepare(self.members)
+        except ArchimportError as exc:
+            self.file.close()
+            exc.store = path
+            raise
+
+
 class ZipStore(Store):
     """A zip archive. The directory is read once, a member at each `read`, its checksum verified.
 
@@ -36,32 +53,23 @@ class ZipStore(Store):
     def __init__(self, path: str, *, writable: bool = False) -> None:
         self.location = path
         self.writable = writable
-        self._stale = False
-        self._open()
-
-    def _open(self) -> None:
-        file = ContainerFile(self.location)
-        try:
-            members = zip_format.read_directory(file.read, file.size)
-            index = MemberIndex(_entry(member, file) for member in members)
-        except ArchimportError as exc:
-            file.close()
-            exc.store = self.location
-            raise
-        self._file, self._members, self._index = file, members, index
+        self._opened = _Opened(path)
+        self._asked = self._looked = object()  # the last time that somebody wanted a look, and the last one done
 
     def _current(self) -> MemberIndex:
-        if self._stale:
-            self._stale = False
+        asked = self._asked
+        if self._looked is not asked:
             try:
                 self._look_again()
             except ArchimportError:  # gone or half written: what was opened is still whole
-                return self._index
-        return self._index
+                return self._opened.index
+            finally:
+                self._looked = asked
+        return self._opened.index
 
     def _look_again(self) -> None:
-        if not self._file.is_current():
-            self._open()
+        if not self._opened.file.is_current():
+            self._opened = _Opened(self.location)
 
     def lookup(self, path: str) -> Entry | None:
         """Give the entry at `path`, or None."""
@@ -87,53 +95,56 @@ class ZipStore(Store):
         if not self.writable:
             raise ConfigError("the archive is mounted read-only", store=self.location, hint="mount it writable=True")
         rewrite(self.location, check_name(path), data)
-        self._open()
+        self._opened = _Opened(self.location)
 
     def verify(self) -> Iterator[str]:
         """Read every member, the entries of folders too, which no lookup does."""
-        for member in self._members:
+        opened = self._opened
+        for member in opened.members:
             if member.is_dir:
-                self.read(_entry(member, self._file))
+                self.read(_entry(member, opened.file))
         yield from super().verify()
 
     def invalidate(self) -> None:
         """Note that the archive may have been replaced."""
-        self._stale = True
+        self._asked = object()
 
     def refresh(self) -> Changes:
         """Read the archive's directory anew if it was replaced, and give what changed."""
-        before = _versions(self._index)
+        before = _versions(self._opened.index)
         self._look_again()
-        return Changes(before, _versions(self._index))
+        return Changes(before, _versions(self._opened.index))
 
     def hold(self) -> Callable[[], None]:
         """Give a function that goes back to the archive that is open now, which stays readable after it is replaced."""
-        opened = self._file, self._members, self._index
+        opened = self._opened
 
         def go_back() -> None:
-            self._file, self._members, self._index = opened
+            self._opened = opened
 
         return go_back
 
     def newest(self) -> object:
         """Say which file is there now, if it is another one than was opened."""
-        return None if self._file.is_current() else self._file.current()
+        file = self._opened.file
+        return None if file.is_current() else file.current()
 
     def describe(self) -> dict[str, object]:
         """Give size, number of members and compression methods."""
-        members = [_handle(entry)[1] for entry in self._index.files()]
+        opened = self._opened
+        members = [_handle(entry)[1] for entry in opened.index.files()]
         names = {zip_format.METHODS[m.method][0] if m.method in zip_format.METHODS else m.method for m in members}
         return {
-            "size": self._file.size,
+            "size": opened.file.size,
             "members": len(members),
             "content": sum(member.size for member in members),
             "compression": ", ".join(sorted(map(str, names))),
-            "runs": "__main__.py" in self._index.paths,
+            "runs": "__main__.py" in opened.index.paths,
         }
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        self._opened.file.close()
 
 
 def _entry(member: Member, file: ContainerFile) -> Entry:

@@ -21,6 +21,7 @@ TREE = {
     "app.py": "import sys\ndef main():\n    print('app', sys.argv)\n    return 4\n",
     "__main__.py": "import sys\nprint('main', __name__, sys.argv[1:])\nsys.exit(6)\n",
     "pkg": {"__init__.py": "x = 1\n", "data.bin": b"\0\xff\n", "__main__.py": "print('pkg as', __name__)\n"},
+    "program.py": "import sys\nprint(sys.argv)\n",
 }
 
 
@@ -113,6 +114,8 @@ def test_run(store: str) -> None:
     assert (module.stdout, module.returncode) == ("pkg as __main__\n", 0), module.stderr
     code = archimport("run", store, "-c", "import sys, pkg; print(pkg.x, sys.argv); sys.exit(7)", "y")
     assert (code.stdout, code.returncode) == ("1 ['-c', 'y']\n", 7), code.stderr
+    program = archimport("run", store, "-m", "program", "x")
+    assert program.stdout == f"['{store}/program.py', 'x']\n", program.stderr
     assert archimport("run", store, "-m", "absent").returncode == 1
     assert archimport("run", store, "-m").returncode == 2
 

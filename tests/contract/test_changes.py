@@ -159,6 +159,24 @@ def test_transformers_never_get_code_of_others(store_place: Place) -> None:
     assert module.value == 10
 
 
+def test_loaders_that_read_in_their_own_way(store_place: Place) -> None:
+    source = b"value = 1\n"
+    folder, _, name = (cached_member("mod.py") or "").rpartition("/")
+    store_place.add({"mod.py": source, folder: {name: pycs(source, 2)["good unchecked"]}})
+
+    class Reading(StoreLoader):
+        def get_data(self, path: str) -> bytes:
+            return super().get_data(path).replace(b"1", b"10")
+
+    spec = importlib.util.find_spec("mod")
+    assert spec is not None and spec.loader is not None
+    spec.loader.__class__ = Reading
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.value == 10
+    assert spec.loader.get_source("mod") == "value = 10\n"
+
+
 def test_stock_get_code_works_over_the_three_methods(store_place: Place) -> None:
     """`get_data`, `path_stats` and `set_data` are enough for importlib's own `get_code`, cold and warm."""
     store_place.add({"mod.py": "value = 1\n"})

@@ -81,6 +81,7 @@ def test_paths_of_a_store(store_place: Place) -> None:
     assert str(path) == f"{entry}/pkg/sub/deep.txt"
     assert (path.name, path.stem, path.suffix) == (real.name, real.stem, real.suffix)
     assert str(path.parent) == f"{entry}/pkg/sub"
+    assert path.parent <= path and path >= path.parent and path > path.parent
     assert path == files("pkg") / "sub" / "deep.txt" and len({path, files("pkg") / "sub/deep.txt"}) == 1
     with pytest.raises(FileNotFoundError):
         path.joinpath("../../../../etc/passwd")

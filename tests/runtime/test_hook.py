@@ -311,6 +311,15 @@ def test_passwords_are_refused_and_not_repeated(url: str) -> None:
     assert "sql:NAME" in str(caught.value)
 
 
+def test_passwords_on_the_path_are_not_repeated() -> None:
+    """Not by the traceback either: importlib is handling a KeyError that quotes the entry."""
+    archimport.install()
+    sys.path.append("postgresql+psycopg://bob:hunter2@host/db")
+    with pytest.raises(archimport.ConfigError, match="password") as caught:
+        importlib.import_module("absent_module")
+    assert "hunter2" not in "".join(traceback.format_exception(caught.value))
+
+
 def test_password_in_the_url_of_a_file_is_not_repeated() -> None:
     with pytest.raises(archimport.ConfigError) as caught:
         archimport.mount("zip://bob:hunter2@host/x.zip")

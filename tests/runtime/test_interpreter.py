@@ -108,6 +108,43 @@ print(json.dumps([before, mod.value, value, missing]))
     assert run(code) == [False, 5, 6, True]
 
 
+def test_as_file_outlives_a_child(tmp_path: Path) -> None:
+    """A child that ends inside the context takes nothing away from its parent."""
+    store = STORES["zip"]({"pkg": {"__init__.py": "", "data.txt": "hi"}}, tmp_path / "store")
+    code = f"""
+import os
+from importlib.resources import as_file, files
+archimport.mount({store!r})
+with as_file(files("pkg") / "data.txt") as path:
+    if not os.fork():
+        sys.exit(0)
+    os.wait()
+    kept = path.read_text()
+print(json.dumps([kept, path.exists(), path.parent.exists()]))
+"""
+    assert run(code) == ["hi", False, False]
+
+
+@pytest.mark.parametrize("reader", ["importlib.metadata", "importlib_metadata"])
+def test_metadata_after_invalidate_caches(reader: str, tmp_path: Path) -> None:
+    trees = [
+        {f"demo-{version}.dist-info": {"METADATA": f"Metadata-Version: 2.1\nName: demo\nVersion: {version}\n"}}
+        for version in ("1.0", "2.0")
+    ]
+    first, second = (STORES["zip"](tree, tmp_path / name) for name, tree in zip("ab", trees, strict=True))
+    code = f"""
+import importlib, os
+from {reader} import version
+archimport.mount({first!r})
+versions = [version("demo")]
+os.replace({second!r}, {first!r})
+version("demo")
+importlib.invalidate_caches()
+print(json.dumps([*versions, version("demo")]))
+"""
+    assert run(code) == ["1.0", "2.0"]
+
+
 def test_backports(tmp_path: Path) -> None:
     """importlib_metadata and importlib_resources, over namespaces too; the first replaces parts of the interpreter's."""
     files = {
@@ -128,7 +165,7 @@ sys.path.append({str(tmp_path / "folder")!r})
 import importlib.metadata
 import importlib_metadata as metadata, importlib_resources as resources
 with resources.as_file(resources.files("pkg") / "sub") as folder:
-    extracted = [child.name for child in folder.iterdir()]
+    extracted = [folder.name, *(child.name for child in folder.iterdir())]
 print(json.dumps([
     metadata.version("demo"), len(list(metadata.distributions(name="demo"))),
     len(list(importlib.metadata.distributions(name="demo"))), [point.value for point in metadata.entry_points(group="demo.group")],
@@ -138,5 +175,5 @@ print(json.dumps([
 ]))
 """
     assert run(code) == [
-        *("1.0", 1, 1, ["pkg"], ["demo"], ["pkg/__init__.py"], "hi", ["more.txt"], ["here.txt", "there.txt"]),
+        *("1.0", 1, 1, ["pkg"], ["demo"], ["pkg/__init__.py"], "hi", ["sub", "more.txt"], ["here.txt", "there.txt"]),
     ]

@@ -28,6 +28,7 @@ RUNTIME = {
         "cache",
         "codec",
         "digest",
+        "early",
         "errors",
         "file",
         "finder",
@@ -36,6 +37,7 @@ RUNTIME = {
         "lines",
         "loader",
         "location",
+        "lock",
         "magic",
         "metadata",
         "names",
@@ -115,6 +117,7 @@ def test_running_bundle(tmp_path: Path, marshalled: bool) -> None:
     ours = RUNTIME - {"archimport.runtime.index"} | {
         "archimport.runtime.app",
         "archimport.runtime.mount",
+        "archimport.runtime.reports",
         "archimport.bundle",
         "archimport.bundle.format",
         "archimport.bundle.store",

@@ -56,4 +56,4 @@ def test_import_in_many_interpreters(kind: str, tmp_path: Path) -> None:
 def test_servers_say_what_refuses(kind: str) -> None:
     code = f"{PATH}try:\n    archimport.mount({server_url(kind)!r})\nexcept archimport.ConfigError as exc:\n    print(exc, flush=True)"
     (said, *_) = run(code)
-    assert "databases cannot be mounted here" in said or "needs a thread" in said
+    assert "the store cannot be opened here" in said or "needs a thread" in said

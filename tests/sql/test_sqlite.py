@@ -152,6 +152,20 @@ def test_file_that_is_replaced_or_gone(database: Path, sqlite, tmp_path: Path) -
     assert importlib.reload(sys.modules["a"]).value == 10
 
 
+def test_file_that_is_written_over(database: Path, sqlite, tmp_path: Path) -> None:
+    """By a copy, say: SQLite, asked by an open connection, sees no difference in databases that are made alike."""
+    path = tmp_path / "copied.db"
+    shutil.copyfile(database, path)
+    mounted = archimport.mount(path)
+    assert importlib.import_module("a").value == 1
+    database.unlink()
+    sqlite.publish({**TREE, "a.py": "value = 7\n"})
+    assert database.stat().st_size == path.stat().st_size
+    shutil.copyfile(database, path)
+    assert mounted.refresh().changed == ("a.py",)
+    assert importlib.reload(sys.modules["a"]).value == 7
+
+
 def test_locked_file(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sqlite_module, "CONNECT_LIMIT", 0.1)
     with closing(sqlite3.connect(database, isolation_level=None)) as writer:

@@ -16,9 +16,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import archimport
+from archimport.runtime import codec
 from archimport.runtime.file import ContainerFile
 from archimport.zip import ZipStore
 from archimport.zip.format import METHODS, read_directory, read_member
+
+ROOT = str(Path(archimport.__file__).parents[1])
 
 FILES = {"pkg/__init__.py": b"x = 1\n", "pkg/data.txt": b"hello hello hello hello " * 20, "top.py": b""}
 
@@ -427,18 +430,18 @@ def test_invalidation_while_reading_anew_is_not_lost(tmp_path: Path, monkeypatch
     path = tmp_path / "x.zip"
     path.write_bytes(archive({"one": b""}))
     store = ZipStore(str(path))
-    original = ZipStore._open
+    original = ZipStore._look_again
 
-    def slow_open(self: ZipStore) -> None:
+    def slow_look(self: ZipStore) -> None:
         original(self)
-        if "three" not in self.list("") and path.stat().st_size:
+        if "three" not in self._opened.index.paths:
             (tmp_path / "y").write_bytes(archive({"three": b""}))
             (tmp_path / "y").replace(path)
             self.invalidate()
 
     (tmp_path / "y").write_bytes(archive({"two": b""}))
     (tmp_path / "y").replace(path)
-    monkeypatch.setattr(ZipStore, "_open", slow_open)
+    monkeypatch.setattr(ZipStore, "_look_again", slow_look)
     store.invalidate()
     store.list("")
     assert store.list("") == ["three"]
@@ -473,5 +476,17 @@ def test_device_error_is_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize("name", ["bz2", "lzma"])
 def test_interpreter_without_a_codec(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(archimport.ConfigError, match="built without"):
+    monkeypatch.setattr(codec, "_modules", {})
+    with pytest.raises(archimport.ConfigError, match="cannot be read by this interpreter"):
         METHODS[{"bz2": 12, "lzma": 14}[name]][1](b"x" * 20, 6)
+
+
+@pytest.mark.parametrize(("method", "name"), [(zipfile.ZIP_BZIP2, "bz2"), (zipfile.ZIP_LZMA, "lzma")])
+def test_archive_that_holds_the_module_that_would_read_it(method: int, name: str, tmp_path: Path) -> None:
+    path = tmp_path / "x.zip"
+    with zipfile.ZipFile(path, "w", method) as writer:
+        writer.writestr(f"{name}.py", "raise AssertionError('the wrong one')\n" * 9)
+        writer.writestr("mod.py", "value = 1\n" * 99)
+    code = f"import sys; sys.path.append({ROOT!r}); import archimport; archimport.mount({str(path)!r}); import mod; print(mod.value)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout == "1\n", done.stderr

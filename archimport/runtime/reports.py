@@ -1,0 +1,66 @@
+"""Uncaught errors of an app, as if it had been started from a folder: with source lines, without frames of ours."""
+
+from __future__ import annotations
+
+import _thread
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import CodeType, FrameType, TracebackType
+    from typing import Any
+
+
+def report_as_from_a_folder(*callers: CodeType) -> None:
+    """Take over the printing of uncaught errors; what is running now, and `callers`, have started the app.
+
+    Before Python 3.13 the interpreter's own printer finds source lines in files alone; that of errors which cannot be
+    raised (`sys.unraisablehook`) does so to this day.
+    """
+    hidden = {*callers}
+    frame: FrameType | None = sys._getframe()
+    while frame is not None:
+        hidden.add(frame.f_code)
+        frame = frame.f_back
+
+    def excepthook(kind: type[BaseException], value: BaseException, trace: TracebackType | None) -> None:
+        first = trace
+        while first is not None and first.tb_frame.f_code in hidden:
+            first = first.tb_next
+        _print(kind, value, first or trace)
+
+    sys.excepthook = excepthook
+    sys.unraisablehook = _unraisablehook
+    if sys.version_info < (3, 13):
+        _thread._excepthook = _threadhook  # what `threading` takes when it is loaded
+        if "threading" in sys.modules:
+            sys.modules["threading"].excepthook = _threadhook  # type: ignore[attr-defined]
+
+
+def _print(kind: type[BaseException], value: BaseException | None, trace: TracebackType | None) -> None:
+    if sys.version_info >= (3, 13) or issubclass(kind, KeyboardInterrupt):  # it sees to the exit status
+        sys.__excepthook__(kind, value, trace)  # type: ignore[arg-type]  # None is taken
+        return
+    import traceback  # deferred: only when something failed
+
+    traceback.print_exception(kind, value, trace)
+
+
+def _threadhook(failed: Any) -> None:
+    """Print what `threading.excepthook` prints."""
+    if failed.exc_type is not SystemExit and sys.stderr is not None:
+        name = failed.thread.name if failed.thread is not None else _thread.get_ident()
+        print(f"Exception in thread {name}:", file=sys.stderr)
+        _print(failed.exc_type, failed.exc_value, failed.exc_traceback)
+
+
+def _unraisablehook(failed: Any) -> None:
+    """Print what `sys.unraisablehook` prints."""
+    try:
+        import traceback  # deferred: only when something failed
+
+        where = "" if failed.object is None else f": {failed.object!r}"
+        lines = traceback.format_exception(failed.exc_type, failed.exc_value, failed.exc_traceback)
+        print(f"{failed.err_msg or 'Exception ignored in'}{where}", *lines, sep="\n", end="", file=sys.stderr)
+    except Exception:  # noqa: BLE001 - the interpreter is ending, or whatever else
+        sys.__unraisablehook__(failed)
