@@ -17,6 +17,7 @@ from trees import write_tree
 
 import archimport
 from archimport.runtime import hook, mount
+from archimport.runtime.early import TooEarlyError, refuse_while_importing
 from archimport.zip.store import ZipStore
 
 ROOT = str(Path(archimport.__file__).parents[1])
@@ -67,6 +68,18 @@ def test_entry_is_opened_while_another_thread_imports_what_opens_it(
         assert importlib.import_module("found").x == 1
 
     in_threads(lambda: importlib.import_module("opens_it"), use)
+
+
+@pytest.mark.parametrize(("running", "is_early"), [("driver", True), ("driver.part", True), ("drivers", False)])
+def test_thread_that_is_importing_what_opens_an_entry(running: str, is_early: bool) -> None:
+    """It holds the lock of that module, which another thread that opens the entry waits for."""
+    body = compile("refuse_while_importing('sqlalchemy', 'driver')", "driver.py", "exec")
+    namespace = {"__name__": running, "refuse_while_importing": refuse_while_importing}
+    if is_early:
+        with pytest.raises(TooEarlyError, match=running):
+            exec(body, namespace)
+    else:
+        exec(body, namespace)
 
 
 def test_entry_whose_opening_imports_in_threads(monkeypatch: pytest.MonkeyPatch) -> None:
