@@ -27,7 +27,7 @@ def report_as_from_a_folder(*callers: CodeType) -> None:
         first = trace
         while first is not None and first.tb_frame.f_code in hidden:
             first = first.tb_next
-        _print(kind, value, first or trace)
+        _print(kind, value.with_traceback(first or trace))
 
     sys.excepthook = excepthook
     sys.unraisablehook = _unraisablehook
@@ -37,13 +37,13 @@ def report_as_from_a_folder(*callers: CodeType) -> None:
             sys.modules["threading"].excepthook = _threadhook  # type: ignore[attr-defined]
 
 
-def _print(kind: type[BaseException], value: BaseException | None, trace: TracebackType | None) -> None:
+def _print(kind: type[BaseException], value: BaseException) -> None:
     if sys.version_info >= (3, 13) or issubclass(kind, KeyboardInterrupt):  # it sees to the exit status
-        sys.__excepthook__(kind, value, trace)  # type: ignore[arg-type]  # None is taken
+        sys.__excepthook__(kind, value, value.__traceback__)
         return
     import traceback  # deferred: only when something failed
 
-    traceback.print_exception(kind, value, trace)
+    traceback.print_exception(value)
 
 
 def _threadhook(failed: Any) -> None:
@@ -51,7 +51,7 @@ def _threadhook(failed: Any) -> None:
     if failed.exc_type is not SystemExit and sys.stderr is not None:
         name = failed.thread.name if failed.thread is not None else _thread.get_ident()
         print(f"Exception in thread {name}:", file=sys.stderr)
-        _print(failed.exc_type, failed.exc_value, failed.exc_traceback)
+        _print(failed.exc_type, failed.exc_value)
 
 
 def _unraisablehook(failed: Any) -> None:
