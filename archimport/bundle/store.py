@@ -22,7 +22,10 @@ OPTIONS: frozenset[str] = frozenset()
 #: How many decompressed blocks are kept: neighbours are imported together.
 _BLOCKS_KEPT = 8
 _PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
-_PLATFORM = f"{sys.platform}_{os.uname().machine}" if hasattr(os, "uname") else sys.platform
+#: What libraries are made for: `linux_x86_64`, `musllinux_aarch64`, `darwin_arm64`, `win32`.
+PLATFORM = f"{sys.platform}_{os.uname().machine}" if hasattr(os, "uname") else sys.platform
+if getattr(sys.implementation, "_multiarch", "").endswith("musl"):
+    PLATFORM = f"musl{PLATFORM}"
 
 
 def open_store(path: str) -> BundleStore:
@@ -61,6 +64,7 @@ class BundleStore(Store):
         self.tables = Tables(self.file.read(self.root.tables, self._header.root - self.root.tables), self.root)
         self.meta = self.root.meta
         self.targets = _targets(self.meta)
+        self.may_have_libraries = self.meta.get("libraries") != "no"
         self._layers = frozenset((0, *(layer for _, _, layer in filter(_is_this, self.targets))))
 
     def check(self) -> None:
@@ -74,7 +78,7 @@ class BundleStore(Store):
             return
         names = [python if platform == "any" else f"{python} on {platform}" for python, platform, _ in self.targets]
         raise ConfigError(
-            f"{self.location!r} supports Python {', '.join(names)}, not {_PYTHON} on {_PLATFORM}",
+            f"{self.location!r} supports Python {', '.join(names)}, not {_PYTHON} on {PLATFORM}",
             store=self.location,
             hint="run it with one of these, or pack it for this one",
         )
@@ -196,4 +200,4 @@ def _targets(meta: dict[str, str]) -> list[tuple[str, str, int]]:
 
 def _is_this(target: tuple[str, str, int]) -> bool:
     python, platform, _ = target
-    return python == _PYTHON and platform in ("any", _PLATFORM)
+    return python == _PYTHON and platform in ("any", PLATFORM)

@@ -23,6 +23,8 @@ def input_options(command: Callable[..., object]) -> Callable[..., object]:
         click.option("-c", "--script", metavar="CONSOLE_SCRIPT", help="Start at a console script of the inputs."),
         click.option("-e", "--entry", metavar="MODULE[:FUNC]", help="Where the app starts."),
         click.option("-r", "--requirements", multiple=True, metavar="FILE", help="A requirements file."),
+        click.option("--no-unpack", multiple=True, metavar="NAME", help="Leave packed what would be unpacked."),
+        click.option("--unpack", multiple=True, metavar="NAME", help="Unpack a distribution or package when it runs."),
     )
     for option in options:
         command = option(command)
@@ -52,6 +54,8 @@ def command(
     entry: str | None,
     script: str | None,
     pythons: tuple[str, ...],
+    unpack: tuple[str, ...],
+    no_unpack: tuple[str, ...],
     codec: str | None,
     is_open: bool,
     as_json: bool,
@@ -70,6 +74,8 @@ def command(
             entry=entry,
             script=script,
             python=pythons,
+            unpack=unpack,
+            no_unpack=no_unpack,
             codec=codec,
             open=is_open,
             progress=progress,
@@ -83,6 +89,8 @@ def command(
         f"{packed.path}: {packed.kind} of {packed.members} members, {packed.size / 1e6:.2f} MB, "
         f"for Python {', '.join(packed.pythons)}{runs}"
     )
+    if packed.unpacked:
+        click.echo(f"unpacked when it runs: {', '.join(packed.unpacked)}")
 
 
 @contextlib.contextmanager
@@ -109,8 +117,6 @@ def show_progress() -> Iterator[Callable[[str], object]]:
 
 
 def _warn(packed: Packed) -> None:
-    if packed.left_out:
-        click.echo(f"warning: left out, since native: {', '.join(packed.left_out)}", err=True)
     if packed.source_only:
         names = ", ".join(packed.source_only)
         click.echo(f"warning: no bytecode, since there is no interpreter here: Python {names}", err=True)

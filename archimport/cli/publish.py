@@ -26,6 +26,8 @@ def command(
     entry: str | None,
     script: str | None,
     pythons: tuple[str, ...],
+    unpack: tuple[str, ...],
+    no_unpack: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Make a release of requirements, projects, wheels and plain folders, and let a channel of URL point to it.
@@ -45,6 +47,8 @@ def command(
             entry=entry,
             script=script,
             python=pythons,
+            unpack=unpack,
+            no_unpack=no_unpack,
             progress=progress,
         )
     if as_json:

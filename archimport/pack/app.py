@@ -11,18 +11,21 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import archimport
 from archimport.pack import entry as entry_points
-from archimport.pack import layers
-from archimport.pack.collect import Tree, clean_site, collect
+from archimport.pack import layers, unpack
+from archimport.pack.collect import clean_site, collect
 from archimport.pack.compile import compile_sources
 from archimport.pack.inputs import Inputs, sort_inputs
+from archimport.pack.judge import Unpacking
 from archimport.pack.resolve import build_projects, install
-from archimport.pack.target import Target, supported_pythons, targets_of
+from archimport.pack.support import supported_pythons
+from archimport.pack.target import Target, targets_of
 from archimport.runtime.errors import ArchimportError, PackError
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from archimport.pack.judge import Decision
     from archimport.pack.layers import Layers
 
 
@@ -34,12 +37,13 @@ class Wanted(NamedTuple):
     entry: str | None = None
     script: str | None = None
     python: Sequence[str] = ()
+    unpacking: Unpacking = Unpacking()
 
 
 class App(NamedTuple):
     """What a writer needs: `bytecode[n]` and `files.own[n]` are those of target n, `first` what start-up imports.
 
-    `pythons` can run it; `left_out` are native files.
+    `pythons` can run it; `decisions` say what is unpacked, and why.
     """
 
     entry: str | None
@@ -48,7 +52,7 @@ class App(NamedTuple):
     files: Layers
     bytecode: list[dict[str, bytes]]
     first: list[str]
-    left_out: list[str]
+    decisions: list[Decision]
 
 
 @contextlib.contextmanager
@@ -79,20 +83,21 @@ def _build(
     sites = _install(inputs, targets, scratch)
     trees = [_collect(inputs.folders, site, output) for site in sites]
     _take_copies(trees, scratch)
-    left_out = sorted({name for tree in trees for name in tree.left_out})
-    if not any(tree.files for tree in trees):
+    if not any(trees):
         raise PackError("nothing to pack: the inputs are empty")
     _check_own_version(sites[0])
     script = wanted.script
     entry = wanted.entry or _own_main(trees[0]) if script is None else entry_points.console_script(script, sites[0])
     progress("importing the entry point")
-    first = _try_entry(entry, targets, inputs.folders, sites, left_out)
+    first = _try_entry(entry, targets, inputs.folders, sites)
     progress("compiling")
-    files = layers.split([tree.files for tree in trees])
+    files = layers.split(trees)
     bytecode = [compile_sources(target, files.sources(number)) for number, target in enumerate(targets)]
+    progress("looking for what has to be real files")
+    decisions = unpack.plan(files, bytecode, wanted.unpacking, scratch / "plan")
     pythons = [target.python for target in targets]
-    pythons = pythons if wanted.python else supported_pythons(sites[0], pythons[0])
-    return App(entry, targets, pythons, files, bytecode, first, left_out)
+    pythons = pythons if wanted.python else supported_pythons(sites[0], files.seen(0), pythons[0])
+    return App(entry, targets, pythons, files, bytecode, first, decisions)
 
 
 @contextlib.contextmanager
@@ -114,28 +119,27 @@ def _install(wanted: Inputs, targets: Sequence[Target], scratch: Path) -> list[P
     return sites
 
 
-def _collect(folders: Sequence[Path], site: Path, output: frozenset[Path]) -> Tree:
+def _collect(folders: Sequence[Path], site: Path, output: frozenset[Path]) -> dict[str, Path]:
     """Give the files of one target; what is written is no input, in `pack . -o app.arc` neither."""
-    native = clean_site(site)
-    files, left_out = collect([*folders, site])
-    return Tree({name: file for name, file in files.items() if file not in output}, [*native, *left_out])
+    clean_site(site)
+    return {name: file for name, file in collect([*folders, site]).items() if file not in output}
 
 
-def _take_copies(trees: Sequence[Tree], scratch: Path) -> None:
+def _take_copies(trees: Sequence[dict[str, Path]], scratch: Path) -> None:
     """Copy what lies elsewhere: files that change meanwhile would be compiled as one thing and packed as another."""
     folder = scratch / "inputs"
     folder.mkdir()
     copies: dict[Path, Path] = {}
     for tree in trees:
-        for name, file in tree.files.items():
+        for name, file in tree.items():
             if not file.is_relative_to(scratch):
                 if file not in copies:
                     copies[file] = Path(shutil.copyfile(file, folder / str(len(copies))))
-                tree.files[name] = copies[file]
+                tree[name] = copies[file]
 
 
-def _own_main(tree: Tree) -> str | None:
-    return "__main__" if "__main__.py" in tree.files else None
+def _own_main(tree: Mapping[str, Path]) -> str | None:
+    return "__main__" if "__main__.py" in tree else None
 
 
 def _try_entry(
@@ -143,17 +147,11 @@ def _try_entry(
     targets: Sequence[Target],
     folders: Sequence[Path],
     sites: Sequence[Path],
-    left_out: Sequence[str],
 ) -> list[str]:
     """Give the sources that the entry point imports, in order; none without an entry point or an interpreter."""
     for target, site in zip(targets, sites, strict=True):
         if entry and target.interpreter:
-            try:
-                return entry_points.try_entry(entry, target.interpreter, [*folders, site])
-            except PackError as exc:
-                if left_out:
-                    exc.hint = f"{len(left_out)} native modules were left out, {left_out[0]} for one"
-                raise
+            return entry_points.try_entry(entry, target.interpreter, [*folders, site])
     return []
 
 

@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from archimport.pack.app import Wanted, built, os_errors_as_pack_errors
+from archimport.pack.judge import Unpacking
 from archimport.pack.output import output_for
 from archimport.pack.target import KNOWN_PYTHONS
 from archimport.pack.write import Form
@@ -19,7 +20,7 @@ _WITH_ZSTD = frozenset(KNOWN_PYTHONS[KNOWN_PYTHONS.index("3.14") :])
 
 
 class Packed(NamedTuple):
-    """What was packed: the `pythons` it runs on, native files `left_out`, and targets that got `source_only`.
+    """What was packed: the `pythons` it runs on, what is `unpacked` when it runs, and targets that got `source_only`.
 
     `without_decoder` are those of the Pythons that cannot read its codec by themselves.
     """
@@ -31,7 +32,7 @@ class Packed(NamedTuple):
     entry: str | None
     pythons: list[str]
     codec: str
-    left_out: list[str]
+    unpacked: list[str]
     source_only: list[str]
     without_decoder: list[str]
 
@@ -45,6 +46,8 @@ def pack(
     entry: str | None = None,
     script: str | None = None,
     python: Sequence[str] = (),
+    unpack: Sequence[str] = (),
+    no_unpack: Sequence[str] = (),
     codec: str | None = None,
     open: bool = False,  # noqa: A002 - the word of the command line
     progress: Callable[[str], object] = str,
@@ -53,14 +56,17 @@ def pack(
 
     Inputs are requirements, projects, wheels and plain folders; `requirements` are requirement files. The app starts at
     `entry` (`MODULE` or `MODULE:FUNC`) or at a console `script`. `python` names the versions to pack for; by default it
-    is this one, and the others on which the result is complete. `open` lets a bundle's app see the environment that it
+    is this one, and the others on which the result is complete. What opens files by their place is found out and
+    unpacked when it runs; `unpack` and `no_unpack` name distributions or packages, or patterns of them, for which that
+    went wrong. `open` lets a bundle's app see the environment that it
     runs in. The channel main of a database (`.db`, or a URL) gets a release. `progress` is told each stage. PackError,
     ConfigError or LimitError if it does not work out; then an old `output` is as it was.
     """
     target = output_for(os.fspath(output))
     if target.kind != "bundle" and (codec or open):
         raise PackError(f"a codec and openness are a bundle's, not a {target.kind}'s")
-    with built(Wanted(inputs, requirements, entry, script, python), target.files, progress) as app:
+    wanted = Wanted(inputs, requirements, entry, script, python, Unpacking(unpack, no_unpack))
+    with built(wanted, target.files, progress) as app:
         form = Form(codec or _codec_for(app.pythons), open)
         progress("writing")
         size, members = target.write(app, form)
@@ -74,7 +80,7 @@ def pack(
         app.entry,
         app.pythons,
         form.codec,
-        app.left_out,
+        [decision.owner for decision in app.decisions if decision.unpack],
         source_only,
         without_decoder,
     )

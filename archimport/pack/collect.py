@@ -5,9 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import os
-import re
 import stat
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from archimport.runtime.errors import ArchimportError, PackError
 from archimport.runtime.names import MAX_DEPTH, check_name
@@ -20,34 +19,22 @@ if TYPE_CHECKING:
 _SKIPPED_FOLDERS = frozenset(("__pycache__", ".git", ".hg", ".svn", ".venv", ".mypy_cache", ".pytest_cache"))
 #: What an installer notes about this machine and this installation.
 _INSTALL_NOTES = ("direct_url.json", "REQUESTED", "INSTALLER", "uv_cache.json", "uv_build.json")
-_NATIVE = re.compile(r"\.(so(\.\d+)*|pyd|dylib|dll)$")
 
 
-class Tree(NamedTuple):
-    """Files by member path, and the native ones that were left out."""
+def clean_site(site: Path) -> None:
+    """Take from a folder that an installer made what is not packed.
 
-    files: dict[str, Path]
-    left_out: list[str]
-
-
-def clean_site(site: Path) -> list[str]:
-    """Take from a folder that an installer made what is not packed, and give the native files among it.
-
-    Native modules, scripts and notes on the installation go, and each distribution's RECORD names what is left.
+    Scripts and notes on the installation go, and each distribution's RECORD names what is left.
     """
     (site / ".lock").unlink(missing_ok=True)
     for script in _scripts(site):
         script.unlink(missing_ok=True)
     for note in (note for name in _INSTALL_NOTES for note in site.glob(f"*.dist-info/{name}")):
         note.unlink()
-    native = [(path, file) for path, file in _files(site, site) if _NATIVE.search(path)]
-    for _, file in native:
-        file.unlink()
     for record in site.glob("*.dist-info/RECORD"):
         kept = sorted(row for row in _rows(record) if not row[0].startswith("..") and (site / row[0]).is_file())
         with record.open("w", encoding="utf-8", newline="") as stream:
             csv.writer(stream, lineterminator="\n").writerows(kept)
-    return [path for path, _ in native]
 
 
 def _rows(record: Path) -> list[list[str]]:
@@ -65,18 +52,15 @@ def _scripts(site: Path) -> Iterator[Path]:
                 )
 
 
-def collect(folders: Sequence[Path]) -> Tree:
-    """Give the files below `folders`, each a root; PackError where two folders differ in one place."""
-    tree = Tree({}, [])
+def collect(folders: Sequence[Path]) -> dict[str, Path]:
+    """Give the files below `folders`, each a root, by member path; PackError where two folders differ in one place."""
+    files: dict[str, Path] = {}
     for folder in folders:
         for path, file in _files(folder, folder):
-            if _NATIVE.search(path):
-                tree.left_out.append(path)
-                continue
-            known = tree.files.setdefault(path, file)
+            known = files.setdefault(path, file)
             if known is not file and known.read_bytes() != file.read_bytes():
                 raise PackError(f"{path!r} comes from two places: {str(known)!r} and {str(file)!r}")
-    return tree
+    return files
 
 
 def _files(folder: Path, root: Path) -> Iterator[tuple[str, Path]]:

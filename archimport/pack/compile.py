@@ -56,3 +56,12 @@ def cached_path(path: str, target: Target) -> str:
     """Give where the bytecode of a source for a target lies (PEP 3147)."""
     folder, slash, name = path.rpartition("/")
     return f"{folder}{slash}__pycache__/{name.removesuffix('.py')}.cpython-{target.python.replace('.', '')}.pyc"
+
+
+def source_path(cached: str) -> str:
+    """Give the source of which bytecode lies there.
+
+    >>> source_path("pkg/__pycache__/mod.cpython-311.pyc")
+    'pkg/mod.py'
+    """
+    return f"{cached.replace('__pycache__/', '').rsplit('.', 2)[0]}.py"

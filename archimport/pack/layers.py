@@ -19,10 +19,20 @@ class Layers(NamedTuple):
         """Give the layer in which the target with that number finds a file."""
         return target + 1 if path in self.own[target] else 0
 
+    def seen(self, target: int) -> dict[str, Path]:
+        """Give the files that a target sees."""
+        return {**self.common, **self.own[target]}
+
     def sources(self, target: int) -> dict[str, bytes]:
         """Give the Python sources that a target sees, sorted by path."""
-        seen = {**self.common, **self.own[target]}
+        seen = self.seen(target)
         return {path: seen[path].read_bytes() for path in sorted(seen) if path.endswith(".py")}
+
+    def add(self, others: Layers) -> None:
+        """Take in other files of the same targets."""
+        self.common.update(others.common)
+        for own, added in zip(self.own, others.own, strict=True):
+            own.update(added)
 
 
 def split(trees: Sequence[Mapping[str, Path]]) -> Layers:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from archimport.pack.app import Wanted, built, os_errors_as_pack_errors
+from archimport.pack.judge import Unpacking
 from archimport.pack.output import DatabaseOutput
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ def publish(
     entry: str | None = None,
     script: str | None = None,
     python: Sequence[str] = (),
+    unpack: Sequence[str] = (),
+    no_unpack: Sequence[str] = (),
     progress: Callable[[str], object] = str,
 ) -> Published:
     """Build `inputs` as `pack` does, make a release of them, and let a channel point to it.
@@ -37,6 +40,7 @@ def publish(
     ConfigError or StoreUnavailable if it does not work out. Then nothing is visible of it.
     """
     output = DatabaseOutput(database, channel, message)
-    with built(Wanted(inputs, requirements, entry, script, python), output.files, progress) as app:
+    wanted = Wanted(inputs, requirements, entry, script, python, Unpacking(unpack, no_unpack))
+    with built(wanted, output.files, progress) as app:
         progress("publishing")
         return output.publish(app)

@@ -7,20 +7,13 @@ import re
 import shutil
 import subprocess
 import sys
-from importlib.metadata import Distribution, distributions
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
-
-from packaging.markers import default_environment
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
-from packaging.utils import canonicalize_name
-from packaging.version import InvalidVersion
 
 from archimport.runtime.errors import PackError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
 THIS_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 #: The Pythons that archimport knows.
@@ -72,46 +65,3 @@ def _is_python(path: str, python: str) -> bool:
     except OSError:
         return False
     return done.stdout.strip() == python
-
-
-def supported_pythons(folder: Path, base: str) -> list[str]:
-    """Give the known Pythons on which what was resolved into `folder` for `base` is complete.
-
-    By the metadata of its distributions: `Requires-Python` allows the version, and whatever is required there is in
-    the folder, unless it is missing for `base` too. Where metadata cannot be understood, `base` alone.
-    """
-    found = list(distributions(path=[str(folder)]))
-    try:
-        missing = set(_missing(found, base))
-        complete = {
-            python
-            for python in KNOWN_PYTHONS
-            if _all_allow(found, python) and missing.issuperset(_missing(found, python))
-        }
-    except (InvalidRequirement, InvalidSpecifier, InvalidVersion, TypeError):  # from before the standards; no name
-        complete = set()
-    return [python for python in KNOWN_PYTHONS if python in complete or python == base]
-
-
-def _all_allow(found: Iterable[Distribution], python: str) -> bool:
-    wanted = [dist.metadata["Requires-Python"] for dist in found if "Requires-Python" in dist.metadata]
-    return all(SpecifierSet(spec).contains(f"{python}.99") for spec in wanted)
-
-
-def _missing(found: Sequence[Distribution], python: str) -> Iterator[str]:
-    """Give what the distributions require on `python` and is not among them in a version that fits."""
-    versions = {canonicalize_name(dist.metadata["Name"]): dist.version for dist in found}
-    environment = {
-        **default_environment(),
-        "python_version": python,
-        "python_full_version": f"{python}.99",
-        "extra": "",
-    }
-    for dist in found:
-        for text in dist.requires or ():
-            required = Requirement(text)
-            if required.marker and not required.marker.evaluate(environment):  # type: ignore[arg-type]  # a TypedDict
-                continue
-            version = versions.get(canonicalize_name(required.name))
-            if version is None or not required.specifier.contains(version, prereleases=True):
-                yield text

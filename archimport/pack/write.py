@@ -6,9 +6,11 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import archimport
+from archimport.bundle.store import PLATFORM
 from archimport.bundle.tail import carried_sources, tail_files
 from archimport.bundle.writer import Member, write_bundle
-from archimport.pack.compile import cached_path, compile_runtime
+from archimport.pack.compile import cached_path, compile_runtime, source_path
+from archimport.pack.libraries import is_library
 from archimport.runtime.errors import PackError
 from archimport.zip.writer import write_archive
 
@@ -39,11 +41,14 @@ def write_as_bundle(path: str, app: App, form: Form) -> int:
         runtimes |= compile_runtime(target, sources)
     members = [*_bytecode_members(app), *_file_members(app)]
     layers = {target.python: number + 1 for number, target in enumerate(app.targets) if app.files.own[number]}
+    has_libraries = any(is_library(member.path) for member in members)
+    platform = PLATFORM if has_libraries else "any"
     meta = {
         "archimport": archimport.__version__,
         "codec": form.codec,
+        "libraries": "yes" if has_libraries else "no",
         "open": "yes" if form.open else "no",
-        "targets": " ".join(f"{python}/any/{layers.get(python, 0)}" for python in app.pythons),
+        "targets": " ".join(f"{python}/{platform}/{layers.get(python, 0)}" for python in app.pythons),
     }
     if app.entry:
         meta["entry"] = app.entry
@@ -82,8 +87,7 @@ def _bytecode_members(app: App) -> Iterator[Member]:
     for number, (target, pycs) in enumerate(zip(app.targets, app.bytecode, strict=True)):
         first = [cached_path(path, target) for path in app.first]
         for cached in dict.fromkeys([*(path for path in first if path in pycs), *pycs]):
-            source = cached.replace("__pycache__/", "").rsplit(".", 2)[0] + ".py"
-            yield Member(cached, partial(bytes, pycs[cached]), app.files.layer_of(source, number))
+            yield Member(cached, partial(bytes, pycs[cached]), app.files.layer_of(source_path(cached), number))
 
 
 def _file_members(app: App) -> Iterator[Member]:

@@ -8,7 +8,6 @@ import sys
 from archimport.runtime import mount
 from archimport.runtime.errors import ArchimportError, ConfigError
 from archimport.runtime.hook import drop_replaced_modules, lead_path
-from archimport.runtime.loader import StoreLoader
 from archimport.runtime.names import join
 from archimport.runtime.reports import report_as_from_a_folder
 
@@ -76,16 +75,16 @@ def run_module(name: str, *, is_program: bool = False) -> None:
         from _frozen_importlib_external import PathFinder
 
         spec = PathFinder.find_spec(name)
-        code = spec.loader.get_code(name) if spec and isinstance(spec.loader, StoreLoader) else None
-        if code is None:
+        if spec is None or spec.loader is None:
             _no_such_module("No module named '__main__' in the store")
+        code = spec.loader.get_code(name)  # type: ignore[attr-defined]  # as loaders of source and of bytecode have it
     else:
         try:
             _, spec, code = runpy._get_module_details(name)  # type: ignore[attr-defined]  # what `python -m` does
         except ImportError as exc:
             _no_such_module(str(exc))
     if is_program:
-        sys.argv[0] = spec.origin
+        sys.argv[0] = spec.origin or name
     runpy._run_code(code, fresh_main(), None, "__main__", spec)  # type: ignore[attr-defined]  # ditto
 
 

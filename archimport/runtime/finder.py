@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 from _frozen_importlib import ModuleSpec
 from _frozen_importlib_external import BYTECODE_SUFFIXES, EXTENSION_SUFFIXES, SOURCE_SUFFIXES
 
 from archimport.runtime.loader import LOADERS
 from archimport.runtime.names import join
+from archimport.runtime.unit import plan_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import ModuleType
+    from types import FrameType, ModuleType
 
-    from archimport.runtime.loader import StoreLoader
+    from archimport.runtime.loader import Loaders, StoreLoader
     from archimport.runtime.store import Entry, Store
 
 #: By which suffix a file is a module, longest first, as `inspect.getmodulename` takes them.
@@ -30,6 +32,12 @@ class StoreFinder:
         self.store = store
         self.folder = folder
         self.path = path
+        self._loaders: Loaders = LOADERS
+        if store.may_have_libraries:
+            from archimport.runtime.native import ALL_LOADERS  # deferred: most bundles have none
+
+            self._loaders = ALL_LOADERS
+        self._unpacked = plan_of(store).unpacked
 
     def __repr__(self) -> str:
         """Name the path entry."""
@@ -43,16 +51,20 @@ class StoreFinder:
         tail = fullname.rpartition(".")[2]
         if not tail or "/" in tail:  # no module's name, but a path in the store
             return None
+        if fullname == "__main__" and self.store.starts_itself and _is_program(self.path):
+            from zipimport import zipimporter  # part of the interpreter
+
+            return zipimporter(self.store.location).find_spec(fullname)
         path = join(self.folder, tail)
         lookup = self.store.lookup
         folder = lookup(path)
         is_folder = folder is not None and folder.is_dir
         if is_folder:
-            for suffix, loader in LOADERS:
+            for suffix, loader in self._loaders:
                 entry = lookup(f"{path}/__init__{suffix}")
                 if entry is not None and not entry.is_dir:
                     return self._spec(fullname, entry, loader, path)
-        for suffix, loader in LOADERS:
+        for suffix, loader in self._loaders:
             entry = lookup(path + suffix)
             if entry is not None and not entry.is_dir:
                 return self._spec(fullname, entry, loader, None)
@@ -63,6 +75,11 @@ class StoreFinder:
         return None
 
     def _spec(self, fullname: str, entry: Entry, loader: type[StoreLoader], package: str | None) -> ModuleSpec:
+        unit = self._unpacked.get(package or entry.path) if self._unpacked else None
+        if unit is not None:
+            from archimport.runtime.unpacked import unpacked_spec  # deferred: most programs unpack nothing
+
+            return unpacked_spec(fullname, loader, self.store, unit, entry)
         origin = f"{self.store.location}/{entry.path}"
         spec = ModuleSpec(
             fullname,
@@ -78,6 +95,7 @@ class StoreFinder:
     def invalidate_caches(self) -> None:
         """Let the store look again at what may have changed."""
         self.store.invalidate()
+        self._unpacked = plan_of(self.store).unpacked
 
     def iter_modules(self, prefix: str = "") -> Iterator[tuple[str, bool]]:
         """Give `(prefix + name, is package)` of each module here, sorted by name (pkgutil)."""
@@ -119,4 +137,15 @@ class StoreFinder:
             if entry is not None and entry.is_dir:
                 yield from () if "." in name or name == "__pycache__" else (name,)
             else:
-                yield from (name.removesuffix(suffix) for suffix, _ in LOADERS if name.endswith(suffix))
+                yield from (name.removesuffix(suffix) for suffix, _ in self._loaders if name.endswith(suffix))
+
+
+def _is_program(path: str) -> bool:
+    """Whether the interpreter was started with this path and asks for what it is to run: `python app.arc`."""
+    frame: FrameType | None = sys._getframe()
+    while frame is not None and frame.f_code.co_name != "_run_module_as_main":  # of runpy
+        frame = frame.f_back
+    is_starting = (
+        frame is not None and "main_globals" not in frame.f_locals
+    )  # which it sets once it has found what to run
+    return is_starting and path == sys.path[0]

@@ -83,8 +83,6 @@ def path_hook(entry: str) -> StoreFinder | Postponed:
     there = store.lookup(folder)
     if there is None or not there.is_dir:
         raise ImportError("no such folder in the store", path=entry)
-    if store.starts_itself and sys._getframe().f_back is None:
-        raise ImportError("the interpreter asks what its program is", path=entry)
     return StoreFinder(store, folder, entry)
 
 

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from archimport.runtime.resources import StoreReader
     from archimport.runtime.store import Entry, Store
 
+    Loaders = tuple[tuple[str, type["StoreLoader"]], ...]
+
 
 class StoreLoader(SourceLoader):
     """Load one source module of a store (PEP 302, PEP 451; importlib.abc.SourceLoader).
@@ -200,7 +202,7 @@ class BytecodeStoreLoader(StoreLoader):
 
 
 #: Which loader serves which suffix, in the order of FileFinder.
-LOADERS: tuple[tuple[str, type[StoreLoader]], ...] = (
+LOADERS: Loaders = (
     *((suffix, StoreLoader) for suffix in SOURCE_SUFFIXES),
     *((suffix, BytecodeStoreLoader) for suffix in BYTECODE_SUFFIXES),
 )

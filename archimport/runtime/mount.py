@@ -17,6 +17,7 @@ from archimport.runtime.hook import (
 from archimport.runtime.registry import check_folder, registry
 from archimport.runtime.schemes import schemes
 from archimport.runtime.store import Changes, Store
+from archimport.runtime.unit import plan_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -141,6 +142,7 @@ class Mount:
         return changes
 
     def _forget(self, changes: Changes) -> None:
+        plan_of(self.store)
         forget_finders(self.store.location)
         if changes:
             PathFinder.invalidate_caches()  # namespace packages look for new portions

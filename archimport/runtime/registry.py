@@ -10,6 +10,7 @@ from archimport.runtime.early import TooEarlyError, opened
 from archimport.runtime.errors import ArchimportError, ConfigError, StoreUnavailable
 from archimport.runtime.location import VIRTUAL
 from archimport.runtime.lock import Lock
+from archimport.runtime.unit import plan_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -146,6 +147,7 @@ def _admit(store: Store) -> None:
     sys.audit("archimport.open", store.location)
     try:
         store.check()
+        plan_of(store)  # now, and not when a module is looked for
     except ArchimportError as exc:
         exc.store = exc.store or store.location
         raise

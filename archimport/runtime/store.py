@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from threading import Event
 
+    from archimport.runtime.unit import Plan
+
 
 class Entry:
     """One file or folder of a store.
@@ -88,6 +90,10 @@ class Store:
     keeps_bytecode = True
     #: Whether an interpreter that is started with the container finds in it, as a zip archive, what to run.
     starts_itself = False
+    #: Whether there may be extension modules: where there are none, no lookup asks for them.
+    may_have_libraries = True
+    #: What `archimport.runtime.unit` read last, and from which entry.
+    plan: tuple[Entry | None, Plan | None] = (None, None)
 
     def lookup(self, path: str) -> Entry | None:
         """Give the entry at `path`, or None. The root is `""` and always a folder."""

@@ -194,12 +194,6 @@ def test_pack_and_run(tmp_path: Path) -> None:
     assert facts["entry"] is None
 
 
-def test_pack_names_native_modules_in_one_line(tmp_path: Path) -> None:
-    root = write_tree({"m.py": "", "a.so": b"", "b.so": b""}, tmp_path / "root")
-    done = archimport("pack", root, "-o", tmp_path / "out.arc")
-    assert done.stderr == "warning: left out, since native: a.so, b.so\n"
-
-
 def test_pack_warns_of_pythons_without_a_decoder(tmp_path: Path) -> None:
     root = write_tree({"m.py": ""}, tmp_path / "root")
     done = archimport(

@@ -20,7 +20,8 @@ from archimport.bundle.store import BundleStore
 from archimport.pack import resolve
 from archimport.pack.build import Packed, pack
 from archimport.pack.collect import clean_site
-from archimport.pack.target import THIS_PYTHON, Target, find_interpreter, supported_pythons
+from archimport.pack.support import supported_pythons
+from archimport.pack.target import THIS_PYTHON, Target, find_interpreter
 from archimport.zip import ZipStore
 
 OTHER_PYTHONS = [python for python in ("3.11", "3.12", "3.13") if python != THIS_PYTHON and find_interpreter(python)]
@@ -40,7 +41,7 @@ def contents(path: Path) -> dict[str, bytes]:
 def test_plain_folder_is_a_root(tmp_path: Path, folder: Path, suffix: str) -> None:
     out = tmp_path / f"x{suffix}"
     packed = archimport.pack([folder], out)
-    assert packed.left_out == packed.source_only == []
+    assert packed.unpacked == packed.source_only == []
     tag = f"cpython-{THIS_PYTHON.replace('.', '')}"
     names = {"greet/__init__.py", "greet/__main__.py", "greet/cli.py", "greet/word.txt"}
     names |= {f"greet/__pycache__/{stem}.{tag}.pyc" for stem in ("__init__", "__main__", "cli")}
@@ -162,13 +163,10 @@ def test_what_is_no_content_is_skipped(tmp_path: Path) -> None:
             "m.py": "",
             "__pycache__": {"m.cpython-311.pyc": b"x"},
             ".git": {"config": ""},
-            "native.so": b"\x7fELF",
-            "p": {"q.pyd": b""},
         },
         tmp_path / "r",
     )
-    packed = pack([root], tmp_path / "x.arc")
-    assert packed.left_out == ["native.so", "p/q.pyd"]
+    pack([root], tmp_path / "x.arc")
     assert {name for name in contents(tmp_path / "x.arc") if "__pycache__" not in name} == {"m.py"}
 
 
@@ -220,7 +218,7 @@ def test_file_and_folder_of_one_name(tmp_path: Path, suffix: str) -> None:
 def test_metadata_from_before_the_standards(tmp_path: Path) -> None:
     old = "Metadata-Version: 2.1\nName: old\nVersion: 1\nRequires-Python: >=3.6.*\nRequires-Dist: foo (>=1.0.*); extra == 'x'\n"
     root = write_tree({"old-1.dist-info": {"METADATA": old, "RECORD": ""}, "old.py": ""}, tmp_path / "r")
-    assert supported_pythons(root, THIS_PYTHON) == [THIS_PYTHON]
+    assert supported_pythons(root, [], THIS_PYTHON) == [THIS_PYTHON]
 
 
 @pytest.mark.parametrize(
@@ -372,13 +370,6 @@ def test_order_of_targets_does_not_matter(tmp_path: Path, folder: Path) -> None:
     pack([folder], tmp_path / "1.arc", python=["3.11", "3.12", "3.11"])
     pack([folder], tmp_path / "2.arc", python=["3.12", "3.11"])
     assert (tmp_path / "1.arc").read_bytes() == (tmp_path / "2.arc").read_bytes()
-
-
-def test_entry_that_needs_native_modules_says_so(tmp_path: Path) -> None:
-    root = write_tree({"app.py": "import fast\ndef main(): pass\n", "fast.so": ""}, tmp_path / "r")
-    (root / "fast.so").rename(root / "gone.so")
-    with pytest.raises(archimport.PackError, match="1 native modules were left out, gone.so"):
-        pack([root], tmp_path / "x.arc", entry="app:main")
 
 
 def test_uncaught_error_shows_source(tmp_path: Path) -> None:

@@ -25,16 +25,15 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     base = tmp_path_factory.mktemp("real").resolve()
     names = {"bundle": "real.arc", "zip": "real.zip", "sqlite": "real.db", "folder": "folder"}
     places = {kind: base / name for kind, name in names.items()}
-    result = pack(PACKAGES, places["bundle"])
-    assert any("sqlalchemy" in name for name in result.left_out)
+    pack(PACKAGES, places["bundle"], no_unpack=["*"])
     install_as_pip_does(places["folder"])
     for kind in ("zip", "sqlite"):
-        pack([places["folder"]], places[kind])
+        pack([places["folder"]], places[kind], no_unpack=["*"])
     return places
 
 
 def install_as_pip_does(folder: Path) -> None:
-    """Install the packages with pip, and take away what a store is not to have yet: native modules and scripts."""
+    """Install the packages with pip, and take away what a store is not to have: scripts."""
     from archimport.pack.collect import clean_site
 
     command = [sys.executable, "-m", "pip", "install", "-q", "--no-compile", "--target", str(folder), *PACKAGES]

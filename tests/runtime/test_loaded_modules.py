@@ -46,6 +46,7 @@ RUNTIME = {
         "registry",
         "schemes",
         "store",
+        "unit",
     ]
 } | {"archimport", "archimport.runtime"}
 HEAVY = {
@@ -76,7 +77,11 @@ def test_errors_alone_load_errors_alone() -> None:
 
 def test_hook_and_a_zip(tmp_path: Path) -> None:
     path = build_zip({"mod.py": "x = 1\n"}, tmp_path / "x")
-    found = loaded(f"import archimport; archimport.mount({path!r}); import mod") - {"mod", "archimport.runtime.mount"}
+    found = loaded(f"import archimport; archimport.mount({path!r}); import mod") - {
+        "mod",
+        "archimport.runtime.mount",
+        "archimport.runtime.native",
+    }
     zip_modules = {"archimport.zip", "archimport.zip.store", "archimport.zip.format"}
     assert found - RUNTIME - zip_modules <= {
         "_blake2",
@@ -108,7 +113,12 @@ def test_running_bundle(tmp_path: Path, marshalled: bool) -> None:
     path = tmp_path / "x.arc"
     app = b"import sys\ndef main():\n    print(*sorted(sys.modules))\n"
     runtimes = compile_runtime(Target(THIS_PYTHON, sys.executable), carried_sources()) if marshalled else {}
-    write_bundle(str(path), [Member("app.py", lambda: app)], meta={"entry": "app:main"}, tail=tail_files(runtimes))
+    write_bundle(
+        str(path),
+        [Member("app.py", lambda: app)],
+        meta={"entry": "app:main", "libraries": "no"},
+        tail=tail_files(runtimes),
+    )
     done = subprocess.run([sys.executable, "-I", "-S", path], capture_output=True, text=True, check=True)
     (tmp_path / "bare").mkdir()
     (tmp_path / "bare" / "__main__.py").write_text("import sys\nimport os\nprint(*sorted(sys.modules))\n")

@@ -121,7 +121,7 @@ def test_bundle_starts_as_ever_where_the_hook_is_installed_already(tmp_path: Pat
 def test_bundle_that_is_started_by_another_path(tmp_path: Path, how: str) -> None:
     """Its own modules are not taken for somebody else's."""
     tree = {"__main__.py": "import helper, sys\nprint(sys.argv[0], __file__, helper.__file__)\n", "helper.py": ""}
-    pack([write_tree(tree, tmp_path / "root")], tmp_path / "x.arc")
+    pack([write_tree(tree, tmp_path / "root")], tmp_path / "x.arc", no_unpack=["*"])
     (tmp_path / "link").symlink_to("x.arc")
     (tmp_path / "folder").symlink_to(".")
     done = subprocess.run([sys.executable, how], capture_output=True, text=True, check=False, cwd=tmp_path)
@@ -468,5 +468,5 @@ def test_uncaught_errors_read_as_those_of_a_folder(tmp_path: Path, entry: str | 
 
 def test_main_of_an_app_is_its_own(tmp_path: Path) -> None:
     source = "print(sorted(name for name in globals() if name[:2] != '__'), __spec__.name, __file__)\n"
-    pack([write_tree({"app.py": source}, tmp_path / "r")], tmp_path / "x.arc", entry="app")
+    pack([write_tree({"app.py": source}, tmp_path / "r")], tmp_path / "x.arc", entry="app", no_unpack=["*"])
     assert run("-I", "-S", tmp_path / "x.arc").stdout == f"[] app {tmp_path}/x.arc/app.py\n"

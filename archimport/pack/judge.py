@@ -1,0 +1,86 @@
+"""Whether a distribution's packages have to be real files, and why."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatch
+from typing import TYPE_CHECKING, NamedTuple
+
+from archimport.pack.scan import scan
+from archimport.runtime.errors import PackError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from pathlib import Path
+
+#: What the scan would get wrong: whether to unpack, and why.
+_KNOWN = {
+    "cffi": (False, "its headers are for building alone"),
+    "numpy": (False, "its headers and numpy.distutils are for building alone"),
+    "psycopg": (False, "writes its own source by __file__, as a program of its developers"),
+    "pydantic": (False, "prints where it is installed"),
+    "python-dateutil": (False, "rebuilds its zones by __file__, as a program of its developers"),
+    "scipy": (False, "tells its own frames by __file__"),
+}
+#: Folders of a package in which frameworks look for files, by path.
+_FOLDERS = frozenset({"templates", "static", "locale", "fixtures"})
+#: Never imported by the program itself.
+_TESTS = frozenset({"tests", "test", "testing", "_tests", "conftest.py"})
+
+
+class Unpacking(NamedTuple):
+    """Patterns of names of distributions or packages: what is to be `unpacked`, and what is to stay `packed`."""
+
+    unpacked: Sequence[str] = ()
+    packed: Sequence[str] = ()
+
+
+class Decision(NamedTuple):
+    """Whether the packages of `owner` are unpacked, and why."""
+
+    owner: str
+    unpack: bool
+    reason: str
+
+
+def judge(owners: Mapping[str, str], files: Mapping[str, Path], asked: Unpacking) -> list[Decision]:
+    """Decide for each owner of files. PackError for a pattern that fits none."""
+    grouped: dict[str, list[str]] = {}
+    for path, owner in owners.items():
+        grouped.setdefault(owner, []).append(path)
+    names = {
+        owner: {owner, *(path.partition("/")[0].partition(".")[0] for path in paths)}
+        for owner, paths in grouped.items()
+    }
+    for pattern in (*asked.unpacked, *asked.packed):
+        if not any(_fits(known, [pattern]) for known in names.values()):
+            raise PackError(f"nothing that is packed is called {pattern!r}", hint="name a distribution or a package")
+    return [_decide(owner, names[owner], grouped[owner], files, asked) for owner in sorted(grouped)]
+
+
+def _decide(
+    owner: str, names: Collection[str], paths: Sequence[str], files: Mapping[str, Path], asked: Unpacking
+) -> Decision:
+    for patterns, unpack in ((asked.packed, False), (asked.unpacked, True)):
+        if _fits(names, patterns):
+            return Decision(owner, unpack, "asked for by --unpack" if unpack else "asked for by --no-unpack")
+    if owner in _KNOWN:
+        return Decision(owner, *_KNOWN[owner])
+    for path in paths:
+        parts = path.split("/")
+        if not _TESTS.isdisjoint(parts):
+            continue
+        if not _FOLDERS.isdisjoint(parts[1:-1]) and not path.endswith(".py"):
+            folder = next(part for part in parts[1:-1] if part in _FOLDERS)
+            return Decision(owner, True, f"frameworks look for {folder} by path: {path}")
+        finding = scan(files[path].read_bytes()) if path.endswith(".py") else None
+        if finding is not None:
+            return Decision(owner, True, f"{finding.reason}: {path}:{finding.line}")
+    return Decision(owner, False, "nothing in its source finds files by path")
+
+
+def _top(path: str) -> str:
+    return path.partition("/")[0].partition(".")[0]
+
+
+def _fits(names: Iterable[str], patterns: Sequence[str]) -> bool:
+    return any(fnmatch(name, pattern) for name in names for pattern in patterns)

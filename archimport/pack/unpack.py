@@ -1,0 +1,55 @@
+"""What of an app has to be real files: decided, and written down for each target."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from archimport.pack import layers
+from archimport.pack.compile import source_path
+from archimport.pack.judge import judge
+from archimport.pack.owners import owners_of
+from archimport.pack.plan import plan_members
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from archimport.pack.judge import Decision, Unpacking
+    from archimport.pack.layers import Layers
+
+#: What was decided, for `archimport why`: owner, decision and reason of each line.
+DECISIONS = ".archimport/decisions"
+
+
+def plan(files: Layers, bytecode: Sequence[Mapping[str, bytes]], asked: Unpacking, scratch: Path) -> list[Decision]:
+    """Add to `files` the members that say what has to be real files, kept in `scratch`; give what was decided."""
+    everything = {**files.common, **{path: file for own in files.own for path, file in own.items()}}
+    owners = owners_of(everything)
+    decisions = judge(owners, everything, asked)
+    unpacked = {decision.owner for decision in decisions if decision.unpack}
+    plans = [
+        plan_members(files.seen(number), dict(_seen_bytecode(files, bytecode, number)), owners, unpacked)
+        for number in range(len(files.own))
+    ]
+    if any(plans):
+        text = "".join(f"{owner}\t{'unpacked' if unpack else 'packed'}\t{why}\n" for owner, unpack, why in decisions)
+        for members in plans:
+            members[DECISIONS] = text.encode()
+    files.add(layers.split([_written(members, scratch / str(number)) for number, members in enumerate(plans)]))
+    return decisions
+
+
+def _seen_bytecode(files: Layers, bytecode: Sequence[Mapping[str, bytes]], number: int) -> Iterator[tuple[str, bytes]]:
+    """Give the bytecode that is seen where the files of a target are: its own, and others' of what all have."""
+    for other, pycs in enumerate(bytecode):
+        for path, pyc in pycs.items():
+            if other == number or not files.layer_of(source_path(path), other):
+                yield path, pyc
+
+
+def _written(members: Mapping[str, bytes], folder: Path) -> dict[str, Path]:
+    for path, content in members.items():
+        file = folder / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+    return {path: folder / path for path in members}

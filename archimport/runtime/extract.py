@@ -1,0 +1,143 @@
+"""Units in the user's cache: a folder for each, under the unit's name, in which its files lie as in a wheel.
+
+There are no locks. A file is written under another name, made durable and renamed, so that of processes which extract
+at once each uses what any of them has finished, and a killed one leaves nothing that is used. Beside the folder lie two
+notes, in which a process finds that it need not read the files again:
+
+- `NAME.verified`: of each library that was verified, as the file system tells them apart, its state then;
+- `NAME.complete`: there is one once all files of the unit have been verified and made durable.
+
+Who uses a folder holds it (flock(2)), so that it is not taken away meanwhile.
+"""
+
+from __future__ import annotations
+
+import os
+
+from archimport.runtime import atomic
+from archimport.runtime.digest import digest
+from archimport.runtime.private import private_folder
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from archimport.runtime.unit import File, Unit
+
+KIND = "files"
+#: The descriptors by which this process holds the folders that it uses.
+_held: dict[str, int] = {}
+
+
+def library_in_cache(unit: Unit, path: str) -> str:
+    """Give the path of a library in the cache, with all that it needs; OSError where that cannot be."""
+    folder = _hold(folder_of(unit.name))
+    if os.statvfs(folder).f_flag & getattr(os, "ST_NOEXEC", 0):
+        raise OSError(f"{folder!r} is on a file system that executes nothing")
+    files = unit.needed(path)
+    verified = _read_notes(f"{folder}.verified")
+    new = {file.path: state for file in files if (state := _ensure(folder, unit, file, verified)) is not None}
+    if new:
+        lines = [f"{state}\t{name}\n" for name, state in {**_read_notes(f"{folder}.verified"), **new}.items()]
+        _note(f"{folder}.verified", "".join(lines))
+    return os.path.join(folder, path)
+
+
+def package_in_cache(unit: Unit, progress: Callable[[int], object]) -> str:
+    """Give the folder of a unit in the cache, all files in it; OSError where that cannot be."""
+    folder = _hold(folder_of(unit.name))
+    if not os.path.exists(f"{folder}.complete"):
+        for count, file in enumerate(unit.files.values()):
+            progress(count)
+            _ensure(folder, unit, file, {}, durable=False)
+        os.sync()  # once: to wait for each of thousands of files would take minutes
+        _note(f"{folder}.complete", "")
+    return folder
+
+
+def folder_of(name: str) -> str:
+    """Give where the folder of a unit is or will be; OSError if there is no cache to put it into."""
+    return os.path.join(private_folder(KIND, create=True), name)
+
+
+def _hold(folder: str) -> str:
+    """Make the folder if need be, and hold it: another process may be about to take it away."""
+    while folder not in _held:
+        try:
+            fd = os.open(folder, os.O_RDONLY)
+        except FileNotFoundError:
+            _make(folder)
+            continue
+        _lock(fd)
+        if os.path.lexists(folder) and os.path.samestat(os.stat(folder), os.fstat(fd)):
+            _held[folder] = fd
+        else:
+            os.close(fd)
+    return folder
+
+
+def _make(folder: str) -> None:
+    try:
+        os.mkdir(folder, 0o700)
+    except FileExistsError:  # another process was faster
+        return
+
+
+def _lock(fd: int) -> None:
+    try:
+        from fcntl import LOCK_SH, flock
+
+        flock(fd, LOCK_SH)
+    except (ImportError, OSError):  # not on this system, or on this file system
+        return
+
+
+def _ensure(folder: str, unit: Unit, file: File, verified: dict[str, str], *, durable: bool = True) -> str | None:
+    """Let a file be there and whole; give its state if that was not noted before."""
+    path = os.path.join(folder, file.path)
+    state = _state(path)
+    if state is not None and verified.get(file.path) == state:
+        return None
+    if state is None or _digest(path) != file.digest:
+        write_file(folder, unit, file, durable=durable)
+        state = _state(path)
+    return state
+
+
+def write_file(folder: str, unit: Unit, file: File, *, durable: bool) -> None:
+    """Write a file of a unit into a folder, whole or not at all."""
+    path = os.path.join(folder, file.path)
+    os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
+    content = unit.read(file.path)
+    mode = 0o700 if file.is_program else 0o600
+    atomic.replace_file(path, lambda stream: stream.write(content), mode, durable=durable)
+
+
+def _state(path: str) -> str | None:
+    """Say in which state a file is, None if there is none: what changes when anybody changes it."""
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return None
+    return f"{status.st_dev} {status.st_ino} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
+
+
+def _digest(path: str) -> bytes:
+    with open(path, "rb") as stream:
+        return digest(stream.read())
+
+
+def _read_notes(path: str) -> dict[str, str]:
+    try:
+        with open(path, encoding="utf-8") as stream:
+            return {name: state for state, tab, name in (line.rstrip("\n").partition("\t") for line in stream) if tab}
+    except (OSError, UnicodeDecodeError):
+        return {}
+
+
+def _note(path: str, text: str) -> None:
+    """Write a note; without it the next process does more, and nothing else."""
+    try:
+        atomic.replace_file(path, lambda stream: stream.write(text.encode()), 0o600, durable=False)
+    except OSError:
+        return

@@ -1,0 +1,123 @@
+"""What of a store has to be real files: extension modules with the libraries that they need, and unpacked packages.
+
+`pack` finds that out and writes it down in members of the store, as lines of fields with tabs between them:
+
+- `.archimport/plan`: `library` or `unpacked`, the path of a member or folder, and the name of the unit it belongs to;
+- `.archimport/unit/NAME`, where NAME is the digest of that very text: of each file of the unit the digest, `x` if it is
+  a program and `-` if not, the path, and for each library of the unit that it needs two fields: where in it that one's
+  name stands (0: not to be written over), and that one's path.
+
+So a unit is the same in whatever store it lies, and its name stands for all of its content.
+"""
+
+from __future__ import annotations
+
+from archimport.runtime.digest import digest
+from archimport.runtime.errors import FormatError, IntegrityError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from archimport.runtime.store import Store
+
+PLAN = ".archimport/plan"
+UNITS = ".archimport/unit/"
+
+
+class Plan:
+    """Names of units by path: of extension modules (`libraries`), and of packages and modules that are `unpacked`."""
+
+    __slots__ = ("libraries", "unpacked")
+
+    def __init__(self, text: str = "") -> None:
+        self.libraries: dict[str, str] = {}
+        self.unpacked: dict[str, str] = {}
+        kinds = {"library": self.libraries, "unpacked": self.unpacked}
+        try:
+            for line in text.splitlines():
+                kind, path, unit = line.split("\t")
+                kinds[kind][path] = unit
+        except (ValueError, KeyError):
+            raise FormatError("the plan of what has to be real files is damaged", member=PLAN) from None
+
+
+class File:
+    """A file of a unit: `needs` are the libraries it needs, each with where in this file its name stands, or 0."""
+
+    __slots__ = ("digest", "is_program", "needs", "path")
+
+    def __init__(self, line: str) -> None:
+        digits, mode, self.path, *needs = line.split("\t")
+        self.digest = bytes.fromhex(digits)
+        self.is_program = mode == "x"
+        self.needs = [(int(offset), path) for offset, path in zip(needs[::2], needs[1::2], strict=True)]
+
+
+class Unit:
+    """Files of a store that are real files together, in the layout of a wheel; `name` stands for all of them."""
+
+    __slots__ = ("files", "name", "store")
+
+    def __init__(self, store: Store, text: bytes) -> None:
+        self.store = store
+        self.name = digest(text).hex()
+        self.files = {file.path: file for file in map(File, text.decode().splitlines())}
+
+    def read(self, path: str) -> bytes:
+        """Give the content of a file; IntegrityError if it is another one than when the store was packed."""
+        content = _read(self.store, path)
+        if digest(content) != self.files[path].digest:
+            hint = "pack or publish it again as a whole"
+            raise IntegrityError("member differs from its unit", store=self.store.location, member=path, hint=hint)
+        return content
+
+    def needed(self, path: str) -> Sequence[File]:
+        """Give a file and all that it needs, that first, but for files that need each other."""
+        seen: set[str] = set()
+        return list(self._needed(path, seen))
+
+    def _needed(self, path: str, seen: set[str]) -> Iterator[File]:
+        if path in seen:
+            return
+        seen.add(path)
+        for _, need in self.files[path].needs:
+            yield from self._needed(need, seen)
+        yield self.files[path]
+
+
+def plan_of(store: Store) -> Plan:
+    """Give what a store says has to be real files; it is read once for each content of the store."""
+    entry = store.lookup(PLAN)
+    if entry is None or entry.is_dir:
+        return _EMPTY
+    read_from, plan = store.plan
+    if read_from is entry or (entry.digest is not None and getattr(read_from, "digest", None) == entry.digest):
+        return plan  # type: ignore[return-value]  # a plan is with its entry
+    plan = Plan(store.read(entry).decode("utf-8", "replace"))
+    store.plan = entry, plan
+    return plan
+
+
+def unit_named(store: Store, name: str) -> Unit:
+    """Give the unit of that name; IntegrityError if what lies there is another one."""
+    unit = Unit(store, _read(store, UNITS + name))
+    if unit.name != name:
+        raise IntegrityError("list of a unit is damaged", store=store.location, member=UNITS + name)
+    return unit
+
+
+def unit_of_library(store: Store, path: str) -> Unit:
+    """Give the unit of an extension module; one of its own, in a store that says nothing of it."""
+    name = plan_of(store).libraries.get(path)
+    return unit_named(store, name) if name else Unit(store, f"{digest(_read(store, path)).hex()}\t-\t{path}".encode())
+
+
+def _read(store: Store, path: str) -> bytes:
+    entry = store.lookup(path)
+    if entry is None or entry.is_dir:
+        raise IntegrityError("member of a unit is not there", store=store.location, member=path)
+    return store.read(entry)
+
+
+_EMPTY = Plan()
