@@ -22,6 +22,7 @@ _COMMANDS = {
     "extract": "Write the members of a store to a folder.",
     "verify": "Check every byte of a store.",
     "diff": "Show what differs between two stores.",
+    "why": "Tell what was decided on a module of a store.",
     "publish": "Make a release of modules in a database.",
     "log": "Show what happened to the channels of a database.",
     "channels": "List the channels of a database.",
@@ -29,6 +30,7 @@ _COMMANDS = {
     "gc": "Delete old releases from a database.",
     "grants": "Print the SQL that gives rights on a database.",
     "upgrade": "Bring the tables of a database to this version.",
+    "cache": "Look after what the user's cache folder holds.",
     "enable": "Let every start of this environment's Python find stores on the path.",
     "disable": "Undo `enable`.",
 }

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from archimport.cli.store import json_option, open_store, print_json, store_argument
+from archimport.runtime.unit import plan_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
 def command(store: str, as_json: bool) -> None:
     """Describe STORE: kind, size, what it runs on and how it was made."""
     opened, _ = open_store(store)
+    plan = plan_of(opened)
     facts = {"location": opened.location, "kind": opened.kind, **opened.describe()}
+    facts |= {"unpacks": ", ".join(sorted(plan.unpacked)) or "nothing", "extensions": len(plan.libraries)}
     if as_json:
         print_json(facts)
         return

@@ -8,13 +8,14 @@ from pathlib import Path
 
 from archimport.runtime.errors import ConfigError
 
-#: Python reads the first until 3.14; from 3.15 (PEP 829) the second, which then silences the first. An environment that
-#: archimport was taken from starts without a word.
+#: Python reads the first until 3.14; from 3.15 (PEP 829) the second, which then silences the first. They are named to
+#: come after the file of an installation for development, `archimport.pth`. An environment that archimport was taken
+#: from starts without a word.
 _FILES = {
-    "archimport-enabled.pth": (
+    "archimport_enabled.pth": (
         'import sys; exec("try:\\n import archimport\\nexcept ImportError: pass\\nelse: archimport.install()")\n'
     ),
-    "archimport-enabled.start": "archimport:install\n",
+    "archimport_enabled.start": "archimport:install\n",
 }
 
 

@@ -87,7 +87,11 @@ def _build(
         raise PackError("nothing to pack: the inputs are empty")
     _check_own_version(sites[0])
     script = wanted.script
-    entry = wanted.entry or _own_main(trees[0]) if script is None else entry_points.console_script(script, sites[0])
+    entry = (
+        wanted.entry or _own_main(trees[0])
+        if script is None
+        else entry_points.console_script(script, [*inputs.folders, sites[0]])
+    )
     progress("importing the entry point")
     first = _try_entry(entry, targets, inputs.folders, sites)
     progress("compiling")

@@ -58,12 +58,14 @@ def _needs(elf: ELFFile, dynamic: Any) -> Iterator[Need]:
     _, start = dynamic.get_table_offset("DT_STRTAB")
     for tag in dynamic.iter_tags("DT_NEEDED"):
         at, length = tag.entry.d_val, len(tag.needed.encode())
-        is_shared = used is None or not used.isdisjoint(range(at, at + length))
+        elf.stream.seek(start + at - 1)
+        is_end = elf.stream.read(1) != b"\0"  # of another name: linkers keep those once
+        is_shared = is_end or used is None or not used.isdisjoint(range(at, at + length))
         yield Need(tag.needed, 0 if is_shared or length < SHORTEST_NAME else start + at)
 
 
 def _names_of_symbols(elf: ELFFile) -> set[int] | None:
-    """Give where the names of symbols begin in the table of strings: linkers let one be the end of another."""
+    """Give where the names of symbols begin in the table of strings; None if that is not to be found."""
     for section in elf.iter_sections("SHT_DYNSYM"):
         size, is_little = section["sh_entsize"], elf.little_endian
         data = section.data()

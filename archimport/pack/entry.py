@@ -18,11 +18,11 @@ _TIMEOUT = 300
 _CHILD = Path(__file__).with_name("entry_child.py")
 
 
-def console_script(name: str, site: Path) -> str:
-    """Give the entry point of a console script of the distributions in `site`; PackError names those there are."""
+def console_script(name: str, folders: Sequence[Path]) -> str:
+    """Give the entry point of a console script of the distributions in `folders`; PackError names those there are."""
     scripts = {
         point.name: point.value.partition("[")[0].strip()
-        for dist in distributions(path=[str(site)])
+        for dist in distributions(path=list(map(str, folders)))
         for point in dist.entry_points
         if point.group == "console_scripts"
     }

@@ -44,7 +44,7 @@ def plan_members(
         text = "".join(sorted(lines)).encode()
         name = digest(text).hex()
         members[UNITS + name] = text
-        plan += [f"unpacked\t{path}\t{name}\n" for path in _importable(whole)]
+        plan += [f"unpacked\t{path}\t{name}\n" for path in importable(whole)]
         plan += [f"library\t{path}\t{name}\n" for path in real if path in needs]
     return {PLAN: "".join(sorted(plan)).encode(), **members} if plan else {}
 
@@ -75,8 +75,12 @@ def _bytecode_of(sources: Collection[str], bytecode: Mapping[str, bytes]) -> lis
     return [path for path in bytecode if source_path(path) in wanted]
 
 
-def _importable(paths: Collection[str]) -> list[str]:
-    """Give the packages and modules among the files that are in no package themselves."""
+def importable(paths: Collection[str]) -> list[str]:
+    """Give the packages and modules among the files that are in no package themselves.
+
+    >>> importable(["six.py", "acme/__init__.py", "acme/sub/__init__.py", "space/tool.py"])
+    ['acme', 'six.py', 'space/tool.py']
+    """
     found = set()
     packages = {path.rpartition("/")[0] for path in paths if _stem(path) == "__init__"}
     for path in paths:

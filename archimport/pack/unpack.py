@@ -8,7 +8,8 @@ from archimport.pack import layers
 from archimport.pack.compile import source_path
 from archimport.pack.judge import judge
 from archimport.pack.owners import owners_of
-from archimport.pack.plan import plan_members
+from archimport.pack.plan import importable, plan_members
+from archimport.runtime.unit import DECISIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -16,9 +17,6 @@ if TYPE_CHECKING:
 
     from archimport.pack.judge import Decision, Unpacking
     from archimport.pack.layers import Layers
-
-#: What was decided, for `archimport why`: owner, decision and reason of each line.
-DECISIONS = ".archimport/decisions"
 
 
 def plan(files: Layers, bytecode: Sequence[Mapping[str, bytes]], asked: Unpacking, scratch: Path) -> list[Decision]:
@@ -32,11 +30,16 @@ def plan(files: Layers, bytecode: Sequence[Mapping[str, bytes]], asked: Unpackin
         for number in range(len(files.own))
     ]
     if any(plans):
-        text = "".join(f"{owner}\t{'unpacked' if unpack else 'packed'}\t{why}\n" for owner, unpack, why in decisions)
+        text = "".join(_line(decision, owners) for decision in decisions).encode()
         for members in plans:
-            members[DECISIONS] = text.encode()
+            members[DECISIONS] = text
     files.add(layers.split([_written(members, scratch / str(number)) for number, members in enumerate(plans)]))
     return decisions
+
+
+def _line(decision: Decision, owners: Mapping[str, str]) -> str:
+    found = importable([path for path, owner in owners.items() if owner == decision.owner])
+    return "\t".join([decision.owner, "unpacked" if decision.unpack else "packed", decision.reason, *found]) + "\n"
 
 
 def _seen_bytecode(files: Layers, bytecode: Sequence[Mapping[str, bytes]], number: int) -> Iterator[tuple[str, bytes]]:

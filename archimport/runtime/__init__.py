@@ -2,5 +2,5 @@
 
 Lowest first: errors, names, store; what reads containers (file, codec, index); what importlib asks for (loader, finder,
 resources, metadata); what leads from a path entry to a store (location, registry); what a program calls (hook, mount,
-app). Only `hook` changes `sys`. The layers stand in full in pyproject.toml, where a check reads them.
+app). Only `hook` changes how `sys` finds modules. The layers stand in full in pyproject.toml, where a check reads them.
 """

@@ -41,7 +41,7 @@ def _run(name: str) -> object:
 
     spec = find_spec(name) if "." in name else PathFinder.find_spec(name)
     if spec is None or spec.loader is None:
-        return None
+        raise ImportError(f"no module {name!r}, which is the main one of the parent process", name=name)
     module = module_from_spec(spec)
     module.__name__ = "__mp_main__"
     sys.modules["__main__"] = sys.modules["__mp_main__"] = module

@@ -1,4 +1,4 @@
-"""Every error that archimport raises.
+"""Every kind of error that archimport raises.
 
 ArchimportError
 ├─ FormatError          the store's bytes or tables are not what the format says

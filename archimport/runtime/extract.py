@@ -1,9 +1,10 @@
 """Units in the user's cache: a folder for each, under the unit's name, in which its files lie as in a wheel.
 
 There are no locks. A file is written under another name, made durable and renamed, so that of processes which extract
-at once each uses what any of them has finished, and a killed one leaves nothing that is used. Beside the folder lie two
-notes, in which a process finds that it need not read the files again:
+at once each uses what any of them has finished, and a killed one leaves nothing that is used. Beside the folder lie
+notes, in which a process finds that it need not read the files again; reading one tells when the unit was last used:
 
+- `NAME.list`: what belongs to the unit (archimport.runtime.unit), for `archimport cache verify`;
 - `NAME.verified`: of each library that was verified, as the file system tells them apart, its state then;
 - `NAME.complete`: there is one once all files of the unit have been verified and made durable.
 
@@ -25,13 +26,15 @@ if TYPE_CHECKING:
     from archimport.runtime.unit import File, Unit
 
 KIND = "files"
+#: What the names of the notes beside a folder end in.
+NOTES = (".list", ".verified", ".complete")
 #: The descriptors by which this process holds the folders that it uses.
 _held: dict[str, int] = {}
 
 
 def library_in_cache(unit: Unit, path: str) -> str:
     """Give the path of a library in the cache, with all that it needs; OSError where that cannot be."""
-    folder = _hold(folder_of(unit.name))
+    folder = _hold(unit)
     if os.statvfs(folder).f_flag & getattr(os, "ST_NOEXEC", 0):
         raise OSError(f"{folder!r} is on a file system that executes nothing")
     files = unit.needed(path)
@@ -45,13 +48,13 @@ def library_in_cache(unit: Unit, path: str) -> str:
 
 def package_in_cache(unit: Unit, progress: Callable[[int], object]) -> str:
     """Give the folder of a unit in the cache, all files in it; OSError where that cannot be."""
-    folder = _hold(folder_of(unit.name))
-    if not os.path.exists(f"{folder}.complete"):
+    folder = _hold(unit)
+    if "complete" not in _read_notes(f"{folder}.complete"):
         for count, file in enumerate(unit.files.values()):
             progress(count)
             _ensure(folder, unit, file, {}, durable=False)
         os.sync()  # once: to wait for each of thousands of files would take minutes
-        _note(f"{folder}.complete", "")
+        _note(f"{folder}.complete", "-\tcomplete\n")
     return folder
 
 
@@ -60,8 +63,9 @@ def folder_of(name: str) -> str:
     return os.path.join(private_folder(KIND, create=True), name)
 
 
-def _hold(folder: str) -> str:
-    """Make the folder if need be, and hold it: another process may be about to take it away."""
+def _hold(unit: Unit) -> str:
+    """Make the folder of a unit if need be, and hold it: another process may be about to take it away."""
+    folder = folder_of(unit.name)
     while folder not in _held:
         try:
             fd = os.open(folder, os.O_RDONLY)
@@ -71,6 +75,8 @@ def _hold(folder: str) -> str:
         _lock(fd)
         if os.path.lexists(folder) and os.path.samestat(os.stat(folder), os.fstat(fd)):
             _held[folder] = fd
+            if not os.path.exists(f"{folder}.list"):
+                _note(f"{folder}.list", unit.text.decode())
         else:
             os.close(fd)
     return folder

@@ -8,6 +8,7 @@ from _frozen_importlib_external import BYTECODE_SUFFIXES, EXTENSION_SUFFIXES, SO
 
 from archimport.runtime.loader import LOADERS
 from archimport.runtime.names import join
+from archimport.runtime.native import ALL_LOADERS
 from archimport.runtime.unit import plan_of
 
 TYPE_CHECKING = False
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType, ModuleType
 
-    from archimport.runtime.loader import Loaders, StoreLoader
+    from archimport.runtime.loader import StoreLoader
     from archimport.runtime.store import Entry, Store
 
 #: By which suffix a file is a module, longest first, as `inspect.getmodulename` takes them.
@@ -32,11 +33,7 @@ class StoreFinder:
         self.store = store
         self.folder = folder
         self.path = path
-        self._loaders: Loaders = LOADERS
-        if store.may_have_libraries:
-            from archimport.runtime.native import ALL_LOADERS  # deferred: most bundles have none
-
-            self._loaders = ALL_LOADERS
+        self._loaders = ALL_LOADERS if store.may_have_libraries else LOADERS
         self._unpacked = plan_of(store).unpacked
 
     def __repr__(self) -> str:

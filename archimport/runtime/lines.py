@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
-from _frozen_importlib_external import decode_source
+from _frozen_importlib_external import PathFinder, SourceFileLoader, decode_source
 from _weakref import ref
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from _frozen_importlib import ModuleSpec
     from collections.abc import Callable
+    from types import ModuleType
 
     from archimport.runtime.loader import StoreLoader
     from archimport.runtime.store import Store
@@ -20,19 +22,35 @@ def tell_linecache(loader: StoreLoader) -> None:
     """Let `linecache` find the source of a module without the module: warnings, pdb and inspect need that.
 
     Done here and not in `exec_module`, where it would leave a frame of ours in every traceback. What is loaded before
-    `linecache` is told to it when it is there: before Python 3.13 it is worth twenty modules.
+    `linecache` is told to it once it is there: before Python 3.13 it is worth twenty modules.
     """
     _unseeded[loader.path] = ref(loader), ref(loader.store), loader.entry.path
     if sys.version_info >= (3, 13):
-        import linecache  # alone since then
-    else:
-        linecache = sys.modules.get("linecache")
-    lines: dict[str, object] | None = getattr(linecache, "cache", None)  # while it is imported it has none yet
+        import linecache  # alone since then  # noqa: F401
+    _seed()
+
+
+def _seed() -> None:
+    lines: dict[str, object] | None = getattr(sys.modules.get("linecache"), "cache", None)  # none while it is imported
     if lines is not None:
         for path in list(_unseeded):
             unseeded = _unseeded.pop(path, None)
             if unseeded is not None:
                 lines[path] = (_lines_of(*unseeded),)  # the lazy entry that linecache.lazycache makes
+
+
+def linecache_spec() -> ModuleSpec | None:
+    """Give the spec by which `linecache` is imported and told of all that was loaded before it."""
+    spec = PathFinder.find_spec("linecache")
+    if spec is not None and isinstance(spec.loader, SourceFileLoader):
+        spec.loader = _LinecacheLoader(spec.loader.name, spec.loader.path)
+    return spec
+
+
+class _LinecacheLoader(SourceFileLoader):
+    def exec_module(self, module: ModuleType) -> None:
+        super().exec_module(module)
+        _seed()
 
 
 def _lines_of(alive: ref[StoreLoader], store_alive: ref[Store], path: str) -> Callable[[], str | None]:

@@ -125,7 +125,7 @@ class StoreLoader(SourceLoader):
         return decode_source(self._read_source())
 
     def get_code(self, fullname: str) -> CodeType:
-        """Give the module's code, of what is to be executed."""
+        """Give the module's code, for what will execute it: auditors and `linecache` are told."""
         self._check_name(fullname)
         tell_linecache(self)
         _register_with_abc()
@@ -144,14 +144,14 @@ class StoreLoader(SourceLoader):
         return StoreReader(self.store, self.entry.path.rpartition("/")[0])
 
     def _is_transformer(self) -> bool:
-        """Whether a subclass reads or compiles in its own way: then no code of others is its code."""
-        kind = type(self)
-        return kind.source_to_code is not StoreLoader.source_to_code or kind.get_data is not StoreLoader.get_data
+        """Whether a subclass, instance or patch reads or compiles in its own way: no other code is its code then."""
+        return self._reads_itself() or _function(self.source_to_code) is not _COMPILING
+
+    def _reads_itself(self) -> bool:
+        return _function(self.get_data) is not _READING
 
     def _read_source(self) -> bytes:
-        if type(self).get_data is not StoreLoader.get_data:
-            return self.get_data(self.path)
-        return self.store.read(self.entry)
+        return self.get_data(self.path) if self._reads_itself() else self.store.read(self.entry)
 
     def _bound_code(self) -> CodeType | None:
         member = bytecode.cached_member(self.entry.path)
@@ -178,6 +178,14 @@ class StoreLoader(SourceLoader):
         if sys.version_info >= (3, 15):  # gh-141968 gave source_to_code the module's name
             return self.source_to_code(source, self.path, self.name)
         return self.source_to_code(source, self.path)
+
+
+def _function(method: object) -> object:
+    return getattr(method, "__func__", method)
+
+
+#: What reads and compiles, before anybody changes it.
+_READING, _COMPILING = StoreLoader.get_data, StoreLoader.source_to_code
 
 
 def _loader_at(kind: type[StoreLoader], name: str, place: str) -> StoreLoader:

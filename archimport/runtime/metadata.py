@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import sys
 
+from archimport.runtime.lines import linecache_spec
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from _frozen_importlib import ModuleSpec
     from collections.abc import Callable, Iterable
 
     from archimport.runtime.finder import StoreFinder
@@ -19,7 +22,7 @@ _READERS = ("importlib.metadata", "importlib_metadata")
 
 
 class MetadataFinder:
-    """Stand first on `sys.meta_path`, find no module, and teach the reader of path entries to read stores.
+    """Stand first on `sys.meta_path`, and teach the reader of path entries to read stores.
 
     That reader, `FastPath`, walks `sys.path` and knows folders and zip files. What it is taught keeps distributions in
     the exact order of the path and reports none twice, which a finder of its own beside it cannot do.
@@ -30,8 +33,9 @@ class MetadataFinder:
         self._finder_of = finder_of
         self._taught: list[tuple[type, object]] = []
 
-    def find_spec(self, fullname: str, path: object = None, target: object = None) -> None:
-        """Give None: modules are found through the path hook."""
+    def find_spec(self, fullname: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        """Give None: modules are found through the path hook. `linecache` alone is to be told of what was loaded."""
+        return linecache_spec() if fullname == "linecache" else None
 
     def invalidate_caches(self) -> None:
         """Let every open store look again at what may have changed, and failed ones be tried again."""

@@ -62,8 +62,20 @@ def _walk(parent: str, own: tuple[str, str], create: bool) -> None:
             os.close(fd)
             fd = child
             _check(path, os.fstat(fd), is_own=len(path) > len(parent))
+            if create and path == os.path.join(parent, own[0]):
+                _mark(fd)
     finally:
         os.close(fd)
+
+
+def _mark(fd: int) -> None:
+    """Tell backups that what lies in a folder can be made again (https://bford.info/cachedir)."""
+    try:
+        tag = os.open("CACHEDIR.TAG", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=fd)
+    except OSError:  # there is one, or the disk is full
+        return
+    os.write(tag, b"Signature: 8a477f597d28d172789f06886806bc55\n")
+    os.close(tag)
 
 
 def _open(name: str, path: str, fd: int, create: bool) -> int:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import posixpath
 from functools import total_ordering
 from importlib.resources.abc import TraversableResources
+from os import fspath, sep
 from pathlib import PurePosixPath
 
 from archimport.runtime import extracted
-from archimport.runtime.names import join, normalise
+from archimport.runtime.names import join
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,9 +56,9 @@ class StorePath:
         """Hash the path."""
         return hash(str(self))
 
-    def __lt__(self, other: StorePath) -> bool:
-        """Order by path."""
-        return str(self) < str(other)
+    def __lt__(self, other: object) -> bool:
+        """Order by the parts of the path."""
+        return str(self).split("/") < str(other).split("/") if isinstance(other, StorePath) else NotImplemented
 
     @property
     def name(self) -> str:
@@ -80,7 +82,7 @@ class StorePath:
         return StorePath(self._store, self.path.rpartition("/")[0])
 
     def _entry(self) -> Entry | None:
-        return self._store.lookup(self.path)
+        return None if self.path.startswith("../") else self._store.lookup(self.path)
 
     def exists(self) -> bool:
         """Whether there is such a file or folder."""
@@ -106,11 +108,14 @@ class StorePath:
             yield StorePath(self._store, join(self.path, name))
 
     def joinpath(self, *descendants: str | PathLike[str]) -> StorePath:
-        """Give what lies at the path below this one; `..` works, up to the root of the store."""
-        path = normalise("/".join((self.path, *map(str, descendants))).replace("\\", "/"))
-        if path is None:
-            raise FileNotFoundError(2, "leads out of the store", "/".join(map(str, (self, *descendants))))
-        return StorePath(self._store, path)
+        """Give what lies at the path below this one, as `os.path.join` leads to it; outside of the store is nothing."""
+        parts = [fspath(descendant).replace(sep, "/") for descendant in descendants]
+        path = posixpath.normpath(posixpath.join(str(self), *parts))
+        location = self._store.location
+        if path == location:
+            return StorePath(self._store, "")
+        inside = path.startswith(f"{location}/")
+        return StorePath(self._store, path[len(location) + 1 :] if inside else f"../{path}")
 
     def __truediv__(self, child: str | PathLike[str]) -> StorePath:
         """Give a child."""
@@ -120,9 +125,9 @@ class StorePath:
         """Give this: there are no links in a store."""
         return self
 
-    def relative_to(self, other: StorePath, *, walk_up: bool = False) -> PurePosixPath:
+    def relative_to(self, other: StorePath | str, *, walk_up: bool = False) -> PurePosixPath:
         """Give the path from `other` to this; ValueError if it does not lead there (pathlib.PurePath)."""
-        here, there = self.path.split("/"), [part for part in other.path.split("/") if part]
+        here, there = str(self).split("/"), str(other).rstrip("/").split("/")
         common = 0
         while common < min(len(here), len(there)) and here[common] == there[common]:
             common += 1
@@ -135,8 +140,10 @@ class StorePath:
         self, mode: str = "r", encoding: str | None = None, errors: str | None = None, newline: str | None = None
     ) -> IO[bytes] | IO[str]:
         """Open for reading, as text (`r`) or bytes (`rb`)."""
-        if set(mode) - set("rbt") or "r" not in mode:
+        if set(mode) - set("rbt") or "r" not in mode or {"b", "t"} <= set(mode):
             raise ValueError(f"a store's files are opened for reading only, not {mode!r}")
+        if "b" in mode and (encoding, errors, newline) != (None, None, None):
+            raise ValueError("binary mode takes no encoding, errors or newline argument")
         stream = io.BytesIO(self.read_bytes())
         return stream if "b" in mode else io.TextIOWrapper(stream, encoding or "utf-8", errors, newline)
 

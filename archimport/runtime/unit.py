@@ -5,7 +5,8 @@
 - `.archimport/plan`: `library` or `unpacked`, the path of a member or folder, and the name of the unit it belongs to;
 - `.archimport/unit/NAME`, where NAME is the digest of that very text: of each file of the unit the digest, `x` if it is
   a program and `-` if not, the path, and for each library of the unit that it needs two fields: where in it that one's
-  name stands (0: not to be written over), and that one's path.
+  name stands (0: not to be written over), and that one's path;
+- `.archimport/decisions`, for people: of each distribution its name, `packed` or `unpacked`, why, and its packages.
 
 So a unit is the same in whatever store it lies, and its name stands for all of its content.
 """
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 PLAN = ".archimport/plan"
 UNITS = ".archimport/unit/"
+DECISIONS = ".archimport/decisions"
 
 
 class Plan:
@@ -57,10 +59,11 @@ class File:
 class Unit:
     """Files of a store that are real files together, in the layout of a wheel; `name` stands for all of them."""
 
-    __slots__ = ("files", "name", "store")
+    __slots__ = ("files", "name", "store", "text")
 
     def __init__(self, store: Store, text: bytes) -> None:
         self.store = store
+        self.text = text
         self.name = digest(text).hex()
         self.files = {file.path: file for file in map(File, text.decode().splitlines())}
 

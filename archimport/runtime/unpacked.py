@@ -97,4 +97,6 @@ def unpacked_spec(fullname: str, kind: type[StoreLoader], store: Store, unit: st
     loader.unpack_from(store, unit, entry.path)
     is_package = entry.path.rpartition("/")[2].startswith("__init__.")
     locations = [os.path.dirname(path)] if is_package else None
-    return spec_from_file_location(fullname, path, loader=loader, submodule_search_locations=locations)  # type: ignore[return-value]  # with a loader
+    spec = spec_from_file_location(fullname, path, loader=loader, submodule_search_locations=locations)
+    spec.loader_state = entry  # type: ignore[union-attr]  # None is given without a loader alone
+    return spec  # type: ignore[return-value]  # ditto

@@ -43,11 +43,19 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
     """Add the tests of the packages and modules that were taken from the arguments."""
+    known = {item.nodeid for item in items}
     for argument in config.stash.get(_named, []):
         name, *parts = argument.split("::")
-        for module in _test_modules(name, config):
-            collected = session.genitems(_StoreModule.of(session, module))
-            items.extend(item for item in collected if _is_below(item, parts))
+        found = [
+            item
+            for module in _test_modules(name, config)
+            for item in session.genitems(_StoreModule.of(session, module))
+            if _is_below(item, parts)
+        ]
+        if parts and not found:
+            raise pytest.UsageError(f"not found: {argument}")
+        items.extend(item for item in found if item.nodeid not in known)
+        known.update(item.nodeid for item in found)
 
 
 class _StoreModule(pytest.Module):
@@ -122,13 +130,21 @@ def _is_tested(name: str, config: pytest.Config) -> bool:
 
 def _test_modules(name: str, config: pytest.Config) -> Iterator[str]:
     """Give the test modules of a package, or the module itself; `conftest`s are registered as plugins on the way."""
+    parts = name.split(".")
+    for depth in range(1, len(parts) + 1):
+        _register(".".join([*parts[:depth], "conftest"]), config)
     spec = _spec_of(name)
     if spec is None or spec.submodule_search_locations is None:
         yield name
         return
     for found in pkgutil.walk_packages(spec.submodule_search_locations, f"{name}."):
         if found.name.endswith(".conftest"):
-            plugin = importlib.import_module(found.name)
-            config.pluginmanager.register(plugin, found.name)
+            _register(found.name, config)
         elif not found.ispkg and _is_tested(found.name, config):
             yield found.name
+
+
+def _register(conftest: str, config: pytest.Config) -> None:
+    """Let pytest know the fixtures and hooks of a `conftest`, if there is one and it is not known yet."""
+    if not config.pluginmanager.has_plugin(conftest) and _spec_of(conftest):
+        config.pluginmanager.register(importlib.import_module(conftest), conftest)

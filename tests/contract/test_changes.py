@@ -177,6 +177,26 @@ def test_loaders_that_read_in_their_own_way(store_place: Place) -> None:
     assert spec.loader.get_source("mod") == "value = 10\n"
 
 
+@pytest.mark.parametrize("where", ["instance", "class"])
+def test_patched_loaders_spoil_nothing_for_others(where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What they compile is kept under no digest of a source, where another store would find it."""
+    first, second = (STORES["zip"]({"mod.py": "value = 1\n"}, tmp_path / name) for name in "ab")
+
+    def patched(data: bytes, path: str, *rest: object) -> CodeType:
+        return compile(b"value = 2", path, "exec")
+
+    with archimport.mount(first):
+        loader = importlib.util.find_spec("mod").loader
+        with monkeypatch.context() as patch:
+            if where == "instance":
+                patch.setattr(loader, "source_to_code", patched, raising=False)
+            else:
+                patch.setattr(StoreLoader, "source_to_code", lambda self, *given: patched(*given))
+            assert "2" in str(loader.get_code("mod").co_consts)
+    with archimport.mount(second):
+        assert importlib.import_module("mod").value == 1
+
+
 def test_stock_get_code_works_over_the_three_methods(store_place: Place) -> None:
     """`get_data`, `path_stats` and `set_data` are enough for importlib's own `get_code`, cold and warm."""
     store_place.add({"mod.py": "value = 1\n"})

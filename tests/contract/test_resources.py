@@ -83,8 +83,19 @@ def test_paths_of_a_store(store_place: Place) -> None:
     assert str(path.parent) == f"{entry}/pkg/sub"
     assert path.parent <= path and path >= path.parent and path > path.parent
     assert path == files("pkg") / "sub" / "deep.txt" and len({path, files("pkg") / "sub/deep.txt"}) == 1
-    with pytest.raises(FileNotFoundError):
-        path.joinpath("../../../../etc/passwd")
+    for outside in (path.joinpath("../../../../etc/passwd"), path / "/etc/passwd"):
+        assert not (outside.exists() or outside.is_file() or outside.is_dir())
+        with pytest.raises(FileNotFoundError):
+            outside.read_bytes()
+    assert path / f"{entry}/pkg/data.bin" == files("pkg") / "data.bin"
+    for wrong in (None, 5, b"data.bin"):
+        with pytest.raises(TypeError):
+            path.joinpath(wrong)
+    with pytest.raises(TypeError):
+        assert path < str(path)
+    assert path.relative_to(f"{entry}/pkg") == PurePosixPath("sub/deep.txt")
+    with pytest.raises(ValueError, match="encoding"):
+        path.open("rb", encoding="utf-8")
     with pytest.raises(ValueError, match="reading only"):
         path.open("w")
 

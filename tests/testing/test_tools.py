@@ -121,13 +121,19 @@ def test_pytest_collects_and_rewrites(project: Path) -> None:
     ("argument", "expected"),
     [
         ("pkg.tests.test_double::test_two", "1 passed"),
+        ("pkg.tests.test_double::test_fixture", "1 passed"),
         ("pkg.tests.test_double::TestMore::test_bad", "1 failed"),
-        ("pkg.tests::test_nothing", "no tests ran"),
+        ("pkg.tests.test_double::test_nothing", "not found: pkg.tests.test_double::test_nothing"),
     ],
 )
 def test_pytest_with_names(argument: str, expected: str, project: Path) -> None:
     done = pytest_in(project, "--pyargs", argument, project)
-    assert expected in done.stdout, done.stdout + done.stderr
+    assert expected in done.stdout + done.stderr
+
+
+def test_pytest_with_names_that_overlap(project: Path) -> None:
+    done = pytest_in(project, "--pyargs", "pkg", "pkg.tests", "pkg.tests.test_double::test_two", project)
+    assert "1 failed, 2 passed" in done.stdout, done.stdout + done.stderr
 
 
 def test_pytest_selects(project: Path) -> None:
@@ -158,6 +164,22 @@ def test_pdb_breaks_at_a_function(project: Path) -> None:
     where = next(line for line in done.stdout.splitlines() if line.startswith("Breakpoint 1 at"))
     assert "/pkg/__init__.py:" in where
     assert "raise ValueError(x)" in done.stdout, done.stdout  # listed
+
+
+def test_pdb_shows_each_module_its_own_source(project: Path) -> None:
+    """A breakpoint in another module than the one that is stopped in."""
+    tree = {
+        "cli.py": "import core\n\n\ndef main():\n    breakpoint()\n    core.work()\n",
+        "core.py": "def work():\n    return 'core'\n",
+    }
+    store = STORES["zip"](tree, project / "two")
+    code = f"import archimport; archimport.mount({store!r}); import cli; cli.main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code], input="b core.work\nc\nll\nq\n", capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": ROOT}, timeout=60,
+    )  # fmt: skip
+    assert "Breakpoint 1 at" in done.stdout, done.stdout + done.stderr
+    assert "return 'core'" in done.stdout and "import core" not in done.stdout.partition("Breakpoint 1 at")[2]
 
 
 def test_unittest_runs_what_is_named(project: Path) -> None:

@@ -1,0 +1,174 @@
+"""The user's cache folder as those see it who look after it: what lies there, how old, how large, and whether whole.
+
+Each item is a blob, or a unit of files (archimport.runtime.extract) with its notes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from archimport.runtime.digest import DIGEST_SIZE, digest
+from archimport.runtime.errors import ConfigError
+from archimport.runtime.extract import KIND, NOTES
+from archimport.runtime.private import cache_folder, private_folder
+from archimport.runtime.unit import File
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: In seconds: a file that was being written and is older was left by a process that was killed.
+_ORPHANED = 3600
+
+
+class Item(NamedTuple):
+    """One thing in the cache: its `kind`, the files that hold it, its size in bytes, and when it was last used."""
+
+    kind: str
+    path: Path
+    size: int
+    used: float
+
+
+def folder() -> Path:
+    """Give the cache folder; ConfigError if there is none for this user, or it may not be trusted."""
+    base = cache_folder()
+    if base is None:
+        raise ConfigError("there is no cache folder for this user")
+    path = Path(base)
+    for kind in _kinds(path):
+        try:
+            private_folder(kind)
+        except OSError as exc:
+            raise ConfigError(f"the cache folder cannot be used: {exc.strerror or exc}") from exc
+    return path
+
+
+def items() -> Iterator[Item]:
+    """Give what the cache holds; orphans are left out."""
+    base = folder()
+    for kind in _kinds(base):
+        for path in sorted((base / kind).iterdir()):
+            if kind == KIND and path.is_dir():
+                files = [*_files(path), *(note for note in _notes(path) if note.exists())]
+                yield Item(kind, path, sum(map(_size, files)), max(map(_used, files), default=_used(path)))
+            elif kind != KIND and path.suffix != ".tmp":
+                yield Item(kind, path, _size(path), _used(path))
+
+
+def damaged() -> Iterator[tuple[Path, str]]:
+    """Give what is not whole, after taking it away: it will be made anew."""
+    for item in items():
+        if item.kind == KIND:
+            yield from _damaged_in(item.path)
+        elif not _is_whole(item.path):
+            item.path.unlink(missing_ok=True)
+            yield item.path, "damaged"
+
+
+def sweep(budget: int) -> tuple[int, int]:
+    """Delete what was used longest ago until no more than `budget` bytes are left; give how many went, how many stay.
+
+    What a running program has unpacked stays.
+    """
+    _delete_orphans()
+    kept = sorted(items(), key=lambda item: item.used)
+    total = sum(item.size for item in kept)
+    gone = 0
+    for item in kept:
+        if total - gone > budget and _delete(item):
+            gone += item.size
+    return gone, total - gone
+
+
+def _kinds(base: Path) -> list[str]:
+    return sorted(path.name for path in base.iterdir() if path.is_dir()) if base.is_dir() else []
+
+
+def _notes(unit: Path) -> list[Path]:
+    return [Path(f"{unit}{suffix}") for suffix in NOTES]
+
+
+def _files(unit: Path) -> list[Path]:
+    return [path for path in unit.rglob("*") if not path.is_dir()]
+
+
+def _size(path: Path) -> int:
+    with contextlib.suppress(OSError):
+        return path.lstat().st_size
+    return 0
+
+
+def _used(path: Path) -> float:
+    """Give when a file was last read or written, as far as the file system says: to the day, by default on Linux."""
+    with contextlib.suppress(OSError):
+        return max(path.lstat().st_atime, path.lstat().st_mtime)
+    return 0.0
+
+
+def _is_whole(blob: Path) -> bool:
+    try:
+        content = blob.read_bytes()
+    except OSError:
+        return False
+    return digest(content[DIGEST_SIZE:]) == content[:DIGEST_SIZE]
+
+
+def _damaged_in(unit: Path) -> Iterator[tuple[Path, str]]:
+    listed = Path(f"{unit}.list")
+    text = listed.read_bytes() if listed.exists() else b""
+    if digest(text).hex() != unit.name:
+        _forget_notes(unit)
+        yield unit, "nothing says what belongs there: the next start finds out"
+        return
+    for file in map(File, text.decode().splitlines()):
+        path = unit / file.path
+        if path.exists() and digest(path.read_bytes()) != file.digest:
+            _forget_notes(unit)
+            path.unlink()
+            yield path, "damaged"
+
+
+def _forget_notes(unit: Path) -> None:
+    for note in _notes(unit):
+        note.unlink(missing_ok=True)
+
+
+def _delete(item: Item) -> bool:
+    if item.kind != KIND:
+        item.path.unlink(missing_ok=True)
+        return True
+    with contextlib.ExitStack() as stack:
+        fd = os.open(item.path, os.O_RDONLY)
+        stack.callback(os.close, fd)
+        if not _claim(fd):
+            return False
+        _forget_notes(item.path)
+        trash = item.path.with_name(f".{os.getpid()}.{os.urandom(6).hex()}.tmp")
+        item.path.rename(trash)
+    shutil.rmtree(trash)
+    return True
+
+
+def _claim(fd: int) -> bool:
+    """Whether no running program holds the folder."""
+    try:
+        from fcntl import LOCK_EX, LOCK_NB, flock
+    except ImportError:
+        return True
+    try:
+        flock(fd, LOCK_EX | LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _delete_orphans() -> None:
+    base = folder()
+    for path in base.rglob(".*.tmp"):
+        if time.time() - _used(path) > _ORPHANED:
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)

@@ -1,0 +1,146 @@
+"""`archimport cache`: looking after what is kept between starts."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from builders import build_zip
+from trees import write_tree
+
+from archimport.pack.build import pack
+
+OPENS = {"opens": {"__init__.py": "X = open(__file__).read()\n", "data.txt": "x" * 1000}}
+
+
+def archimport(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "archimport", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def use(store: Path, module: str = "opens") -> None:
+    """Import from a store in a process of its own."""
+    with started(store, module=module) as child:
+        assert child.communicate(timeout=60)[0] == "used\n"
+
+
+def started(*stores: Path, module: str = "opens", then: str = "") -> subprocess.Popen[str]:
+    code = f"import sys, archimport; [archimport.mount(s) for s in sys.argv[1:]]; import {module}; print('used', flush=True); {then}"
+    command = [sys.executable, "-c", code, *map(str, stores)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+@pytest.fixture
+def cache() -> Path:
+    return Path(os.environ["XDG_CACHE_HOME"], "archimport")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    pack([write_tree(OPENS, tmp_path / "root")], tmp_path / "x.arc")
+    return tmp_path / "x.arc"
+
+
+def test_info(store: Path, cache: Path, tmp_path: Path) -> None:
+    assert json.loads(archimport("cache", "info", "--json").stdout) == {"folder": str(cache), "kinds": {}}
+    use(store)
+    use(Path(build_zip({"compiled_here.py": ""}, tmp_path / "z")), module="compiled_here")
+    kinds = json.loads(archimport("cache", "info", "--json").stdout)["kinds"]
+    assert kinds.keys() == {"bytecode", "files"}
+    assert kinds["files"]["items"] == kinds["bytecode"]["items"] == 1
+    assert kinds["files"]["bytes"] > 1000
+    assert archimport("cache", "info").stdout.startswith(f"{cache}\nbytecode ")
+    assert (cache / "CACHEDIR.TAG").read_text().startswith("Signature: 8a477f597d28d172789f06886806bc55")
+
+
+def test_verify_takes_away_what_is_damaged(store: Path, cache: Path, tmp_path: Path) -> None:
+    use(store)
+    use(Path(build_zip({"compiled_here.py": ""}, tmp_path / "z")), module="compiled_here")
+    whole = archimport("cache", "verify")
+    assert (whole.stdout, whole.returncode) == ("2 items are whole\n", 0)
+    (data,) = cache.rglob("data.txt")
+    (blob,) = (cache / "bytecode").iterdir()
+    for path in (data, blob):
+        path.write_bytes(b"damaged")
+    found = archimport("cache", "verify")
+    assert found.returncode == 1
+    assert sorted(found.stdout.splitlines()) == sorted(f"{path}: damaged" for path in (data, blob))
+    assert found.stderr.startswith("archimport: error: 2 of what the cache held was damaged")
+    assert not data.exists() and not blob.exists()
+    use(store)
+    assert data.read_text() == "x" * 1000
+
+
+def test_gc_keeps_what_was_used_last(tmp_path: Path, cache: Path) -> None:
+    stores = []
+    for number in range(3):
+        tree = {"opens": {"__init__.py": f"X = open(__file__).read()\n# {number}\n", "data.txt": "x" * 100_000}}
+        stores.append(tmp_path / f"{number}.arc")
+        pack([write_tree(tree, tmp_path / f"root{number}")], stores[-1])
+        use(stores[-1])
+    units = [path for path in (cache / "files").iterdir() if path.is_dir()]
+    by_number = {
+        next(line for line in (unit / "opens/__init__.py").read_text().splitlines() if line[0] == "#"): unit
+        for unit in units
+    }
+    for age, number in enumerate((1, 2, 0)):
+        for path in [
+            by_number[f"# {number}"],
+            *by_number[f"# {number}"].rglob("*"),
+            *cache.glob(f"files/{by_number[f'# {number}'].name}.*"),
+        ]:
+            os.utime(path, (1_700_000_000 + age, 1_700_000_000 + age))
+    done = archimport("cache", "gc", "--max-size", "250K")
+    assert done.stdout.startswith("0.10 MB deleted, 0.20 MB kept"), done.stderr
+    assert [by_number[f"# {number}"].exists() for number in range(3)] == [True, False, True]
+    assert not list(cache.glob(f"files/{by_number['# 1'].name}*"))
+
+
+def test_clear_leaves_what_a_program_uses(store: Path, cache: Path) -> None:
+    child = started(
+        store, then="sys.stdin.read(); import opens.__init__; print(open(opens.__path__[0] + '/data.txt').read()[:2])"
+    )
+    assert child.stdout is not None and child.stdout.readline() == "used\n"
+    assert archimport("cache", "clear").returncode == 0
+    assert list(cache.rglob("data.txt"))
+    assert child.communicate("", timeout=60)[0] == "xx\n"
+    assert archimport("cache", "clear").returncode == 0
+    assert list(cache.rglob("data.txt")) == []
+    use(store)
+
+
+def test_starts_while_the_cache_is_cleared_again_and_again(store: Path) -> None:
+    for _ in range(5):
+        children = [started(store) for _ in range(4)]
+        assert archimport("cache", "clear").returncode == 0
+        assert [child.communicate(timeout=60)[0] for child in children] == ["used\n"] * 4
+
+
+def test_orphans_are_swept_after_an_hour(store: Path, cache: Path) -> None:
+    use(store)
+    old, new = cache / "files" / ".archimport.1.ab.tmp", cache / "files" / ".archimport.2.cd.tmp"
+    for path in (old, new):
+        path.touch()
+    os.utime(old, (1, 1))
+    assert archimport("cache", "gc").returncode == 0
+    assert not old.exists() and new.exists()
+
+
+@pytest.mark.parametrize("command", ["info", "verify", "gc", "clear"])
+def test_cache_that_is_not_ours(command: str, cache: Path) -> None:
+    (cache / "files").mkdir(parents=True)
+    cache.chmod(0o777)
+    done = archimport("cache", command)
+    assert done.returncode == 1
+    assert done.stderr == f"archimport: error: the cache folder cannot be used: '{cache}' may be written by others\n"
+
+
+@pytest.mark.parametrize("size", ["x", "-1", "1.5G", ""])
+def test_sizes_that_are_none(size: str) -> None:
+    done = archimport("cache", "gc", "--max-size", size)
+    assert done.returncode == 2
+    assert "write 500M or 2G" in done.stderr

@@ -1,0 +1,240 @@
+"""Packages that find files by their place: which are found out, and what they are when they run."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from trees import Tree, write_tree
+
+import archimport
+from archimport.pack.build import pack
+from archimport.pack.judge import Unpacking, judge
+from archimport.pack.owners import owners_of
+from archimport.pack.scan import scan
+
+ROOT = str(Path(archimport.__file__).parents[1])
+TREE: Tree = {
+    "opens": {
+        "__init__.py": "import os\nTEXT = open(os.path.join(os.path.dirname(__file__), 'data.txt')).read()\n",
+        "data.txt": "by path",
+        "sub": {"__init__.py": "x = 1\n", "mod.py": "from importlib.resources import files\n"},
+    },
+    "single.py": "import pathlib\nHERE = pathlib.Path(__file__)\n",
+    "plain": {"__init__.py": "y = 2\n", "word.txt": "word"},
+    "space": {"inner": {"__init__.py": "PLACE = __file__\n"}},
+}
+SUFFIXES = ["arc", "zip", "db"]
+
+
+def run(code: str, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    command = [sys.executable, "-c", f"import sys; sys.path.append({ROOT!r})\n{code}", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env={**kept, **environment}, timeout=60)
+
+
+@pytest.fixture(params=SUFFIXES)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    out = tmp_path / f"x.{request.param}"
+    packed = pack([write_tree(TREE, tmp_path / "root")], out)
+    assert packed.unpacked == ["opens", "single", "space"]
+    return out
+
+
+CODE = """
+import archimport, json, sys
+archimport.mount(sys.argv[1])
+import opens, opens.sub.mod, single, plain, space.inner
+from importlib.resources import files
+print(json.dumps([
+    opens.TEXT, opens.__file__, opens.__path__[0], opens.sub.__file__, str(single.HERE), plain.__file__, space.inner.PLACE,
+    files("opens").joinpath("data.txt").read_text(), files("plain").joinpath("word.txt").read_text(),
+    opens.__spec__.origin, type(opens.__loader__).__mro__[2].__name__, opens.__cached__ if hasattr(opens, "__cached__") else "",
+]))
+"""
+
+
+def files_below(folder: Path) -> dict[str, tuple[int, int]]:
+    return {str(path): (path.lstat().st_mtime_ns, path.lstat().st_ino) for path in folder.rglob("*")}
+
+
+def test_what_opens_files_is_unpacked_and_the_rest_is_not(store: Path) -> None:
+    cache = Path(os.environ["XDG_CACHE_HOME"], "archimport")
+    done = run(CODE, store)
+    assert done.returncode == 0, done.stderr
+    text, file, place, sub, single, plain, inner, read, word, origin, loader, _ = json.loads(done.stdout)
+    assert (text, read, word) == ("by path", "by path", "word")
+    unit = Path(file).parents[1]
+    assert unit.parent == cache / "files"
+    assert (file, origin, place) == (f"{unit}/opens/__init__.py", file, f"{unit}/opens")
+    assert sub == f"{unit}/opens/sub/__init__.py"
+    assert Path(single).is_relative_to(cache) and Path(inner).is_relative_to(cache)
+    assert plain == f"{store}/plain/__init__.py"
+    assert loader == "SourceFileLoader"
+    before = files_below(cache)
+    assert run(CODE, store).stdout == done.stdout
+    assert files_below(cache) == before
+
+
+def test_stores_share_what_is_the_same(tmp_path: Path) -> None:
+    root = write_tree(TREE, tmp_path / "root")
+    outs = [tmp_path / f"x.{suffix}" for suffix in SUFFIXES]
+    for out in outs:
+        pack([root], out)
+    assert len({run(CODE, out).stdout.replace(out.suffix, "") for out in outs}) == 1
+    units = [path for path in Path(os.environ["XDG_CACHE_HOME"], "archimport", "files").iterdir() if path.is_dir()]
+    assert len(units) == 3
+
+
+def test_without_a_cache_it_is_unpacked_for_this_process(store: Path, tmp_path: Path) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    (tmp_path / "cache").touch()
+    done = run(CODE, store, XDG_CACHE_HOME=str(tmp_path / "cache"), TMPDIR=str(scratch))
+    assert done.returncode == 0, done.stderr
+    text, file, *_ = json.loads(done.stdout)
+    assert text == "by path" and Path(file).is_relative_to(scratch)
+    assert list(scratch.iterdir()) == []
+
+
+def test_disk_that_is_full(store: Path, tmp_path: Path) -> None:
+    """What does not fit into the cache goes elsewhere, though its place was planned."""
+    code = f"""
+import errno, os
+import archimport.runtime.extract as extract
+def full(*arguments, **options):
+    raise OSError(errno.ENOSPC, "No space left on device")
+original = extract.atomic.replace_file
+extract.atomic = type(extract)("atomic")
+extract.atomic.replace_file = lambda path, *rest, **options: full() if "/files/" in path else original(path, *rest, **options)
+{CODE}
+"""
+    done = run(code, store, TMPDIR=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    text, file, place, *_, origin, _, _ = json.loads(done.stdout)
+    assert text == "by path" and origin == file == f"{place}/__init__.py"
+    assert Path(file).is_relative_to(tmp_path) and not Path(file).exists()
+
+
+def test_nowhere_to_unpack_to(store: Path, tmp_path: Path) -> None:
+    (tmp_path / "cache").touch()
+    code = f"import tempfile; tempfile.tempdir = {str(tmp_path / 'cache')!r}\n{CODE}"
+    done = run(code, store, XDG_CACHE_HOME=str(tmp_path / "cache"))
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("archimport.runtime.errors.ConfigError: a package cannot be unpacked: not in the cache (")
+    assert "not in a temporary folder (Not a directory)" in last and "XDG_CACHE_HOME" in last
+
+
+def test_damage_is_no_package(tmp_path: Path) -> None:
+    """A member that was exchanged since the store was packed is not unpacked."""
+    out = tmp_path / "x.zip"
+    pack([write_tree(TREE, tmp_path / "root")], out)
+    archimport.mount(out, writable=True).store.write("opens/data.txt", b"evil")
+    done = run(CODE, out)
+    assert "IntegrityError: member differs from its unit" in done.stderr
+    assert "opens/data.txt" in done.stderr
+
+
+def test_loaders_unpack_when_they_are_asked(store: Path) -> None:
+    """importlib.util.find_spec is enough for reading, without an import."""
+    code = """
+import archimport, importlib.util, sys
+archimport.mount(sys.argv[1])
+loader = importlib.util.find_spec("opens").loader
+print("data.txt" in loader.get_source("opens"), loader.get_code("opens").co_filename == loader.get_filename("opens"))
+print(loader.get_resource_reader("opens").files().joinpath("data.txt").read_text())
+"""
+    assert run(code, store).stdout == "True True\nby path\n"
+
+
+def test_options(tmp_path: Path) -> None:
+    root = write_tree(TREE, tmp_path / "root")
+    packed = pack([root], tmp_path / "x.arc", unpack=["pl*"], no_unpack=["opens", "space"])
+    assert packed.unpacked == ["plain", "single"]
+    for option in ("unpack", "no_unpack"):
+        with pytest.raises(archimport.PackError, match="nothing that is packed is called 'absent'"):
+            pack([root], tmp_path / "x.arc", **{option: ["absent"]})
+
+
+def test_why(tmp_path: Path) -> None:
+    pack([write_tree(TREE, tmp_path / "root")], tmp_path / "x.arc")
+
+    def why(module: str) -> dict[str, str]:
+        command = [sys.executable, "-m", "archimport", "why", "--json", str(tmp_path / "x.arc"), module]
+        return dict(json.loads(subprocess.run(command, capture_output=True, check=True).stdout))
+
+    assert why("opens.sub")["reason"] == "finds files by __file__: opens/__init__.py:2"
+    assert why("opens.sub")["decision"] == "unpacked"
+    assert why("plain")["reason"] == "nothing in its source finds files by path"
+    assert why("space")["member"] == "space/ (namespace)"
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("open(__file__)", 1),
+        ("import os\nHERE = os.path.dirname(__file__)", 2),
+        ("def f():\n    return list(__path__)", 2),
+        ("from flask import Flask\napp = Flask(__name__)", 2),
+        ("import jinja2\njinja2.PackageLoader('acme', 'views')", 2),
+        ("bp = Blueprint('x', __name__, template_folder='t')", 1),
+        ("import pkgutil\n__path__ = pkgutil.extend_path(__path__, __name__)", None),
+        ("for m in pkgutil.iter_modules(__path__): pass", None),
+        ("if __name__ == '__main__':\n    print(__file__)", None),
+        ("if frame.f_code.co_filename == __file__: pass", None),
+        ("# __file__ is not used", None),
+        ("'__file__'", None),
+        ("__file__ = 'mine'", None),
+        ("print 'python 2', __file__", None),
+        ("Flask('name of my own')", 1),
+        ("from importlib.resources import files\nfiles(__name__)", None),
+    ],
+)
+def test_scan(source: str, found: int | None) -> None:
+    finding = scan(source.encode())
+    assert (finding.line if finding else None) == found
+
+
+def test_folders_that_frameworks_look_into(tmp_path: Path) -> None:
+    tree = {
+        "site1": {"__init__.py": "", "templates": {"page.html": ""}},
+        "site2": {"__init__.py": "", "pages": {"page.html": ""}},
+        "site3": {"__init__.py": "", "tests": {"templates": {"page.html": ""}, "t.py": "open(__file__)"}},
+        "templates": {"__init__.py": ""},
+    }
+    root = write_tree(tree, tmp_path / "root")
+    files = {path.relative_to(root).as_posix(): path for path in root.rglob("*") if path.is_file()}
+    decided = {decision.owner: decision.unpack for decision in judge(owners_of(files), files, Unpacking())}
+    assert decided == {"site1": True, "site2": False, "site3": False, "templates": False}
+
+
+def test_distributions_are_judged_as_a_whole(tmp_path: Path) -> None:
+    record = "one.py,,\ntwo/__init__.py,,\nspace/part/__init__.py,,\nAcme_Tools-1.0.dist-info/RECORD,,\n"
+    tree = {
+        "one.py": "open(__file__)",
+        "two": {"__init__.py": ""},
+        "space": {"part": {"__init__.py": ""}},
+        "Acme_Tools-1.0.dist-info": {
+            "RECORD": record,
+            "METADATA": "Metadata-Version: 2.1\nName: Acme_Tools\nVersion: 1.0\n",
+        },
+        "other.py": "",
+    }
+    packed = pack([write_tree(tree, tmp_path / "root")], tmp_path / "x.arc")
+    assert packed.unpacked == ["acme-tools"]
+    code = "import archimport, sys; archimport.mount(sys.argv[1]); import one, two, space.part, other, importlib.metadata as m\n"
+    code += "print(len({p.split('/files/')[-1][:64] for p in (one.__file__, two.__file__, space.part.__file__)}), other.__file__, m.version('acme-tools'))"
+    done = run(code, tmp_path / "x.arc")
+    assert done.stdout == f"1 {tmp_path}/x.arc/other.py 1.0\n", done.stderr
+
+
+def test_unpacked_main(tmp_path: Path) -> None:
+    tree = {"__main__.py": "import os\nprint(os.path.isfile(__file__), __name__)\n"}
+    pack([write_tree(tree, tmp_path / "root")], tmp_path / "x.arc")
+    for command in ([tmp_path / "x.arc"], ["-m", "archimport", "run", tmp_path / "x.arc"]):
+        done = subprocess.run([sys.executable, *map(str, command)], capture_output=True, text=True, check=False)
+        assert done.stdout == "True __main__\n", done.stderr
