@@ -30,6 +30,8 @@ KIND = "files"
 NOTES = (".list", ".verified", ".complete")
 #: The descriptors by which this process holds the folders that it uses.
 _held: dict[str, int] = {}
+#: What this process has read from notes on verified libraries, by folder.
+_verified: dict[str, dict[str, str]] = {}
 
 
 def library_in_cache(unit: Unit, path: str) -> str:
@@ -37,12 +39,13 @@ def library_in_cache(unit: Unit, path: str) -> str:
     folder = _hold(unit)
     if os.statvfs(folder).f_flag & getattr(os, "ST_NOEXEC", 0):
         raise OSError(f"{folder!r} is on a file system that executes nothing")
-    files = unit.needed(path)
-    verified = _read_notes(f"{folder}.verified")
-    new = {file.path: state for file in files if (state := _ensure(folder, unit, file, verified)) is not None}
+    if folder not in _verified:
+        _verified[folder] = _read_notes(f"{folder}.verified")
+    states = ((file.path, _ensure(folder, unit, file, _verified[folder])) for file in unit.needed(path))
+    new = {name: state for name, state in states if state is not None}
     if new:
-        lines = [f"{state}\t{name}\n" for name, state in {**_read_notes(f"{folder}.verified"), **new}.items()]
-        _note(f"{folder}.verified", "".join(lines))
+        _verified[folder] |= {**_read_notes(f"{folder}.verified"), **new}  # what others have noted meanwhile, too
+        _note(f"{folder}.verified", "".join(f"{state}\t{name}\n" for name, state in _verified[folder].items()))
     return os.path.join(folder, path)
 
 

@@ -13,8 +13,10 @@ So a unit is the same in whatever store it lies, and its name stands for all of 
 
 from __future__ import annotations
 
+from _weakref import ref
+
 from archimport.runtime.digest import digest
-from archimport.runtime.errors import FormatError, IntegrityError
+from archimport.runtime.errors import FormatError, IntegrityError, StoreUnavailable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,11 +30,15 @@ DECISIONS = ".archimport/decisions"
 
 
 class Plan:
-    """Names of units by path: of extension modules (`libraries`), and of packages and modules that are `unpacked`."""
+    """Names of units by path: of extension modules (`libraries`), and of packages and modules that are `unpacked`.
 
-    __slots__ = ("libraries", "unpacked")
+    `units` are those that were read.
+    """
+
+    __slots__ = ("libraries", "units", "unpacked")
 
     def __init__(self, text: str = "") -> None:
+        self.units: dict[str, Unit] = {}
         self.libraries: dict[str, str] = {}
         self.unpacked: dict[str, str] = {}
         kinds = {"library": self.libraries, "unpacked": self.unpacked}
@@ -59,20 +65,23 @@ class File:
 class Unit:
     """Files of a store that are real files together, in the layout of a wheel; `name` stands for all of them."""
 
-    __slots__ = ("files", "name", "store", "text")
+    __slots__ = ("_store", "files", "name", "text")
 
     def __init__(self, store: Store, text: bytes) -> None:
-        self.store = store
+        self._store = ref(store)  # which has the plan that has this
         self.text = text
         self.name = digest(text).hex()
         self.files = {file.path: file for file in map(File, text.decode().splitlines())}
 
     def read(self, path: str) -> bytes:
         """Give the content of a file; IntegrityError if it is another one than when the store was packed."""
-        content = _read(self.store, path)
+        store = self._store()
+        if store is None:
+            raise StoreUnavailable("the store is closed", member=path)
+        content = _read(store, path)
         if digest(content) != self.files[path].digest:
             hint = "pack or publish it again as a whole"
-            raise IntegrityError("member differs from its unit", store=self.store.location, member=path, hint=hint)
+            raise IntegrityError("member differs from its unit", store=store.location, member=path, hint=hint)
         return content
 
     def needed(self, path: str) -> Sequence[File]:
@@ -104,10 +113,13 @@ def plan_of(store: Store) -> Plan:
 
 def unit_named(store: Store, name: str) -> Unit:
     """Give the unit of that name; IntegrityError if what lies there is another one."""
-    unit = Unit(store, _read(store, UNITS + name))
-    if unit.name != name:
-        raise IntegrityError("list of a unit is damaged", store=store.location, member=UNITS + name)
-    return unit
+    units = plan_of(store).units
+    if name not in units:
+        unit = Unit(store, _read(store, UNITS + name))
+        if unit.name != name:
+            raise IntegrityError("list of a unit is damaged", store=store.location, member=UNITS + name)
+        units[name] = unit
+    return units[name]
 
 
 def unit_of_library(store: Store, path: str) -> Unit:

@@ -53,6 +53,7 @@ def nothing_held() -> Iterator[None]:
     for fd in extract._held.values():
         os.close(fd)
     extract._held.clear()
+    extract._verified.clear()
     memory._descriptors.clear()
     private._trusted.clear()
 
