@@ -1,4 +1,4 @@
-"""The one place for tasks: `python3 tools/dev.py demo | test | check | bench | matrix`.
+"""The one place for tasks: `python3 tools/dev.py demo | test | check | bench | compat | matrix`.
 
 Standard library only. The first task makes a virtual environment in the checkout and installs the project into it, with
 what the task needs.
@@ -158,6 +158,13 @@ def bench(arguments: list[str]) -> int:
     return environment.run(environment.python, "tools/bench.py", *arguments)
 
 
+def compat(arguments: list[str]) -> int:
+    """Run programs of real packages from every kind of store; a requirement: whether it can be imported."""
+    environment = this_environment()
+    environment.require("test")
+    return environment.run(environment.python, "tools/compat.py", *arguments)
+
+
 def matrix(arguments: list[str]) -> int:
     """Run the tests on every Python found, and on the next ones where their root is set up; `--others`: not on this."""
     results: dict[str, int] = {}
@@ -220,7 +227,7 @@ def _run_next(version: str, arguments: list[str], *, quiet: bool = False) -> int
     return done.returncode
 
 
-TASKS = {"demo": demo, "test": test, "check": check, "bench": bench, "matrix": matrix}
+TASKS = {"demo": demo, "test": test, "check": check, "bench": bench, "compat": compat, "matrix": matrix}
 
 
 def main() -> int:

@@ -22,6 +22,8 @@ OPTIONS: frozenset[str] = frozenset()
 #: How many decompressed blocks are kept: neighbours are imported together.
 _BLOCKS_KEPT = 8
 _PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+#: With the mark of an interpreter without a global lock, for which libraries are others.
+_ABI = f"{_PYTHON}t" if "t" in getattr(sys, "abiflags", "") else _PYTHON
 #: What libraries are made for: `linux_x86_64`, `musllinux_aarch64`, `darwin_arm64`, `win32`.
 PLATFORM = f"{sys.platform}_{os.uname().machine}" if hasattr(os, "uname") else sys.platform
 if getattr(sys.implementation, "_multiarch", "").endswith("musl"):
@@ -78,7 +80,7 @@ class BundleStore(Store):
             return
         names = [python if platform == "any" else f"{python} on {platform}" for python, platform, _ in self.targets]
         raise ConfigError(
-            f"{self.location!r} supports Python {', '.join(names)}, not {_PYTHON} on {PLATFORM}",
+            f"{self.location!r} supports Python {', '.join(names)}, not {_ABI} on {PLATFORM}",
             store=self.location,
             hint="run it with one of these, or pack it for this one",
         )
@@ -200,4 +202,4 @@ def _targets(meta: dict[str, str]) -> list[tuple[str, str, int]]:
 
 def _is_this(target: tuple[str, str, int]) -> bool:
     python, platform, _ = target
-    return python == _PYTHON and platform in ("any", PLATFORM)
+    return python == _PYTHON if platform == "any" else (python, platform) == (_ABI, PLATFORM)

@@ -23,6 +23,9 @@ def input_options(command: Callable[..., object]) -> Callable[..., object]:
         click.option("-c", "--script", metavar="CONSOLE_SCRIPT", help="Start at a console script of the inputs."),
         click.option("-e", "--entry", metavar="MODULE[:FUNC]", help="Where the app starts."),
         click.option("-r", "--requirements", multiple=True, metavar="FILE", help="A requirements file."),
+        click.option(
+            "--platform", multiple=True, metavar="TAG", help="A platform to pack for, as manylinux_2_28_aarch64."
+        ),
         click.option("--no-unpack", multiple=True, metavar="NAME", help="Leave packed what would be unpacked."),
         click.option("--unpack", multiple=True, metavar="NAME", help="Unpack a distribution or package when it runs."),
     )
@@ -54,6 +57,7 @@ def command(
     entry: str | None,
     script: str | None,
     pythons: tuple[str, ...],
+    platform: tuple[str, ...],
     unpack: tuple[str, ...],
     no_unpack: tuple[str, ...],
     codec: str | None,
@@ -74,6 +78,7 @@ def command(
             entry=entry,
             script=script,
             python=pythons,
+            platform=platform,
             unpack=unpack,
             no_unpack=no_unpack,
             codec=codec,

@@ -37,6 +37,7 @@ class Wanted(NamedTuple):
     entry: str | None = None
     script: str | None = None
     python: Sequence[str] = ()
+    platform: Sequence[str] = ()
     unpacking: Unpacking = Unpacking()
 
 
@@ -66,7 +67,7 @@ def built(wanted: Wanted, output: frozenset[Path], progress: Callable[[str], obj
     if wanted.entry is not None:
         entry_points.check_shape(wanted.entry)
     inputs = sort_inputs(wanted.inputs, wanted.requirements)
-    targets = targets_of(wanted.python)
+    targets = targets_of(wanted.python, wanted.platform)
     with tempfile.TemporaryDirectory(prefix="archimport-") as scratch:
         yield _build(wanted, inputs, targets, Path(scratch).resolve(), output, progress)
 
@@ -99,8 +100,9 @@ def _build(
     bytecode = [compile_sources(target, files.sources(number)) for number, target in enumerate(targets)]
     progress("looking for what has to be real files")
     decisions = unpack.plan(files, bytecode, wanted.unpacking, scratch / "plan")
-    pythons = [target.python for target in targets]
-    pythons = pythons if wanted.python else supported_pythons(sites[0], files.seen(0), pythons[0])
+    pythons = list(dict.fromkeys(target.python for target in targets))
+    if not (wanted.python or wanted.platform):
+        pythons = supported_pythons(sites[0], files.seen(0), pythons[0])
     return App(entry, targets, pythons, files, bytecode, first, decisions)
 
 
@@ -117,9 +119,9 @@ def os_errors_as_pack_errors() -> Iterator[None]:
 
 def _install(wanted: Inputs, targets: Sequence[Target], scratch: Path) -> list[Path]:
     wheels = build_projects(wanted.projects, scratch / "wheels")
-    sites = [scratch / "sites" / target.python for target in targets]
+    sites = [scratch / "sites" / str(number) for number in range(len(targets))]
     for target, site in zip(targets, sites, strict=True):
-        install(wanted, wheels, target.python, site)
+        install(wanted, wheels, target, site)
     return sites
 
 
@@ -154,7 +156,7 @@ def _try_entry(
 ) -> list[str]:
     """Give the sources that the entry point imports, in order; none without an entry point or an interpreter."""
     for target, site in zip(targets, sites, strict=True):
-        if entry and target.interpreter:
+        if entry and target.interpreter and target.platform is None:
             return entry_points.try_entry(entry, target.interpreter, [*folders, site])
     return []
 

@@ -46,6 +46,7 @@ def pack(
     entry: str | None = None,
     script: str | None = None,
     python: Sequence[str] = (),
+    platform: Sequence[str] = (),
     unpack: Sequence[str] = (),
     no_unpack: Sequence[str] = (),
     codec: str | None = None,
@@ -56,7 +57,8 @@ def pack(
 
     Inputs are requirements, projects, wheels and plain folders; `requirements` are requirement files. The app starts at
     `entry` (`MODULE` or `MODULE:FUNC`) or at a console `script`. `python` names the versions to pack for; by default it
-    is this one, and the others on which the result is complete. What opens files by their place is found out and
+    is this one, and the others on which the result is complete; `platform` are tags of wheels to pack for, by default
+    those of this machine. What opens files by their place is found out and
     unpacked when it runs; `unpack` and `no_unpack` name distributions or packages, or patterns of them, for which that
     went wrong. `open` lets a bundle's app see the environment that it
     runs in. The channel main of a database (`.db`, or a URL) gets a release. `progress` is told each stage. PackError,
@@ -65,7 +67,7 @@ def pack(
     target = output_for(os.fspath(output))
     if target.kind != "bundle" and (codec or open):
         raise PackError(f"a codec and openness are a bundle's, not a {target.kind}'s")
-    wanted = Wanted(inputs, requirements, entry, script, python, Unpacking(unpack, no_unpack))
+    wanted = Wanted(inputs, requirements, entry, script, python, platform, Unpacking(unpack, no_unpack))
     with built(wanted, target.files, progress) as app:
         form = Form(codec or _codec_for(app.pythons), open)
         progress("writing")

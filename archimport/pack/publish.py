@@ -28,6 +28,7 @@ def publish(
     entry: str | None = None,
     script: str | None = None,
     python: Sequence[str] = (),
+    platform: Sequence[str] = (),
     unpack: Sequence[str] = (),
     no_unpack: Sequence[str] = (),
     progress: Callable[[str], object] = str,
@@ -40,7 +41,7 @@ def publish(
     ConfigError or StoreUnavailable if it does not work out. Then nothing is visible of it.
     """
     output = DatabaseOutput(database, channel, message)
-    wanted = Wanted(inputs, requirements, entry, script, python, Unpacking(unpack, no_unpack))
+    wanted = Wanted(inputs, requirements, entry, script, python, platform, Unpacking(unpack, no_unpack))
     with built(wanted, output.files, progress) as app:
         progress("publishing")
         return output.publish(app)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from archimport.pack.inputs import Inputs
+    from archimport.pack.target import Target
 
 
 _BOX = dict.fromkeys(map(ord, "×╰─▶├│"))  # noqa: RUF001 - what uv draws
@@ -36,10 +37,10 @@ def build_projects(projects: Sequence[Path], wheelhouse: Path) -> list[str]:
     return wheels
 
 
-def install(inputs: Inputs, wheels: Sequence[str], python: str, folder: Path) -> None:
-    """Resolve requirements and `wheels` for a version of Python and install all into `folder`; PackError if not.
+def install(inputs: Inputs, wheels: Sequence[str], target: Target, folder: Path) -> None:
+    """Resolve requirements and `wheels` for a target and install all into `folder`; PackError if not.
 
-    For another version than this one only wheels are taken: building would be done by this interpreter.
+    For another Python or platform than this one only wheels are taken: building would be done by this interpreter.
     """
     wanted = [*inputs.requirements, *wheels]
     for file in inputs.files:
@@ -47,12 +48,15 @@ def install(inputs: Inputs, wheels: Sequence[str], python: str, folder: Path) ->
     folder.mkdir(parents=True)
     if not wanted:
         return
-    other = ["--python-version", python, "--only-binary", ":all:"] if python != THIS_PYTHON else []
+    other = [] if target.python == THIS_PYTHON else ["--python-version", target.python]
     if uv := shutil.which("uv"):
         command = [uv, "pip", "install", "--quiet", "--python", sys.executable]
+        other += ["--python-platform", target.platform.uv] if target.platform else []
     else:
         command = [*_pip("install"), "--no-compile", "--no-warn-script-location"]
-    _run([*command, *other, "--target", str(folder), *wanted], "cannot resolve the requirements")
+        other += ["--platform", target.platform.tag] if target.platform else []
+    only = ["--only-binary", ":all:"] if other else []
+    _run([*command, *other, *only, "--target", str(folder), *wanted], "cannot resolve the requirements")
 
 
 def _pip(verb: str) -> list[str]:

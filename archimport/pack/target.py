@@ -1,4 +1,4 @@
-"""The Pythons that something is packed for, and their interpreters on this machine."""
+"""What something is packed for: Pythons, with their interpreters on this machine, and platforms."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from archimport.pack.platforms import Platform, platform_of
 from archimport.runtime.errors import PackError
 
 if TYPE_CHECKING:
@@ -21,20 +22,26 @@ KNOWN_PYTHONS = ("3.11", "3.12", "3.13", "3.14", "3.15")
 
 
 class Target(NamedTuple):
-    """One Python to pack for: `3.12`, and its interpreter if there is one here."""
+    """One Python to pack for: `3.12`, its interpreter if there is one here, its platform if one was asked for."""
 
     python: str
     interpreter: str | None
+    platform: Platform | None = None
 
 
-def targets_of(pythons: Sequence[str]) -> list[Target]:
-    """Give the targets that were asked for, this interpreter's by default; PackError for what is no known version."""
+def targets_of(pythons: Sequence[str], platforms: Sequence[str]) -> list[Target]:
+    """Give the targets that were asked for, by default this interpreter on this platform.
+
+    PackError for a version or a platform that is none.
+    """
     for python in pythons:
         if python not in KNOWN_PYTHONS:
             raise PackError(f"unknown Python {python!r}", hint=f"one of {', '.join(KNOWN_PYTHONS)}")
+    wanted: list[Platform | None] = [platform_of(tag) for tag in dict.fromkeys(platforms)]
     return [
-        Target(python, find_interpreter(python))
+        Target(python, find_interpreter(python), platform)
         for python in sorted(set(pythons or [THIS_PYTHON]), key=KNOWN_PYTHONS.index)
+        for platform in wanted or [None]
     ]
 
 

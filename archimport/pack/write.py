@@ -40,20 +40,30 @@ def write_as_bundle(path: str, app: App, form: Form) -> int:
     for target in app.targets:
         runtimes |= compile_runtime(target, sources)
     members = [*_bytecode_members(app), *_file_members(app)]
-    layers = {target.python: number + 1 for number, target in enumerate(app.targets) if app.files.own[number]}
     has_libraries = any(is_library(member.path) for member in members)
-    platform = PLATFORM if has_libraries else "any"
     meta = {
         "archimport": archimport.__version__,
         "codec": form.codec,
         "libraries": "yes" if has_libraries else "no",
         "open": "yes" if form.open else "no",
-        "targets": " ".join(f"{python}/{platform}/{layers.get(python, 0)}" for python in app.pythons),
+        "targets": " ".join(_targets(app, has_libraries=has_libraries)),
     }
     if app.entry:
         meta["entry"] = app.entry
     write_bundle(path, members, meta=meta, tail=tail_files(runtimes), codec=form.codec)
     return len(members)
+
+
+def _targets(app: App, *, has_libraries: bool) -> Iterator[str]:
+    """Give each target as a bundle says it: Python, platform, layer; a Python that was not asked for has no layer."""
+    asked = {target.python for target in app.targets}
+    for number, target in enumerate(app.targets):
+        name = target.platform.name if target.platform else PLATFORM
+        layer = number + 1 if app.files.own[number] else 0
+        yield f"{target.python}/{name if has_libraries or target.platform else 'any'}/{layer}"
+    for python in app.pythons:
+        if python not in asked:
+            yield f"{python}/{PLATFORM if has_libraries else 'any'}/0"
 
 
 def write_as_zip(path: str, app: App, _: Form) -> int:
@@ -66,8 +76,10 @@ def write_as_zip(path: str, app: App, _: Form) -> int:
 def single_tree(app: App, what: str) -> dict[str, Callable[[], bytes]]:
     """Give the members where there is one tree for all targets, `__main__` among them; PackError if that cannot be."""
     if any(app.files.own):
-        differing = sorted({path for own in app.files.own for path in own})
-        raise PackError(f"the Pythons differ in {differing[0]!r}", hint=f"{what} holds one of each file: pack a bundle")
+        differing = sorted(
+            {path for own in app.files.own for path in own}, key=lambda path: (path.startswith("."), path)
+        )
+        raise PackError(f"the targets differ in {differing[0]!r}", hint=f"{what} holds one of each file: pack a bundle")
     members = {member.path: member.read for member in (*_bytecode_members(app), *_file_members(app))}
     if app.entry and app.entry != "__main__":
         if "__main__.py" in members:
@@ -84,10 +96,14 @@ def _main_of(entry: str) -> bytes:
 
 def _bytecode_members(app: App) -> Iterator[Member]:
     """Give the bytecode: of each target what start-up imports, in that order, then the rest by path."""
+    written = set()
     for number, (target, pycs) in enumerate(zip(app.targets, app.bytecode, strict=True)):
         first = [cached_path(path, target) for path in app.first]
         for cached in dict.fromkeys([*(path for path in first if path in pycs), *pycs]):
-            yield Member(cached, partial(bytes, pycs[cached]), app.files.layer_of(source_path(cached), number))
+            layer = app.files.layer_of(source_path(cached), number)
+            if (cached, layer) not in written:  # what platforms share is there once
+                written.add((cached, layer))
+                yield Member(cached, partial(bytes, pycs[cached]), layer)
 
 
 def _file_members(app: App) -> Iterator[Member]:

@@ -6,7 +6,7 @@ import sys
 from _frozen_importlib import ModuleSpec
 from _frozen_importlib_external import BYTECODE_SUFFIXES, EXTENSION_SUFFIXES, SOURCE_SUFFIXES
 
-from archimport.runtime.loader import LOADERS
+from archimport.runtime.loader import LOADERS, StoreLoader
 from archimport.runtime.names import join
 from archimport.runtime.native import ALL_LOADERS
 from archimport.runtime.unit import plan_of
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType, ModuleType
 
-    from archimport.runtime.loader import StoreLoader
     from archimport.runtime.store import Entry, Store
 
 #: By which suffix a file is a module, longest first, as `inspect.getmodulename` takes them.
@@ -135,6 +134,24 @@ class StoreFinder:
                 yield from () if "." in name or name == "__pycache__" else (name,)
             else:
                 yield from (name.removesuffix(suffix) for suffix, _ in self._loaders if name.endswith(suffix))
+
+
+class ScriptFinder:
+    """Find one source of a store as `__main__`, and nothing else: what `runpy.run_path` is given may be a file."""
+
+    def __init__(self, store: Store, entry: Entry) -> None:
+        self.store = store
+        self.entry = entry
+
+    def find_spec(self, fullname: str, target: ModuleType | None = None) -> ModuleSpec | None:
+        """Give the spec of the source, if it is asked for as `__main__`."""
+        if fullname != "__main__":
+            return None
+        origin = f"{self.store.location}/{self.entry.path}"
+        loader = StoreLoader(fullname, origin, self.store, self.entry)
+        spec = ModuleSpec(fullname, loader, origin=origin)  # type: ignore[arg-type]  # a virtual subclass
+        spec.has_location = True
+        return spec
 
 
 def _is_program(path: str) -> bool:

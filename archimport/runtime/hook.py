@@ -10,7 +10,7 @@ from _thread import LockType, allocate_lock, get_ident
 from archimport.runtime import namespace
 from archimport.runtime.early import TooEarlyError
 from archimport.runtime.errors import ArchimportError
-from archimport.runtime.finder import StoreFinder
+from archimport.runtime.finder import ScriptFinder, StoreFinder
 from archimport.runtime.lock import Lock
 from archimport.runtime.metadata import MetadataFinder
 from archimport.runtime.registry import registry
@@ -62,7 +62,7 @@ def uninstall() -> None:
                 sys.path_importer_cache.pop(entry, None)
 
 
-def path_hook(entry: str) -> StoreFinder | Postponed:
+def path_hook(entry: str) -> StoreFinder | ScriptFinder | Postponed:
     """Give the finder of a path entry that is ours; ImportError for "not mine", as importlib asks of hooks.
 
     An entry that is ours and cannot be opened raises its ArchimportError, here and at every later import.
@@ -81,8 +81,10 @@ def path_hook(entry: str) -> StoreFinder | Postponed:
         raise ImportError("not a path entry of a store", path=entry)
     store, folder = found
     there = store.lookup(folder)
-    if there is None or not there.is_dir:
+    if there is None:
         raise ImportError("no such folder in the store", path=entry)
+    if not there.is_dir:
+        return ScriptFinder(store, there)
     return StoreFinder(store, folder, entry)
 
 

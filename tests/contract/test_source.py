@@ -115,6 +115,14 @@ def test_run_path(place: Place) -> None:
     assert runpy.run_path(entry)["value"] == 7
 
 
+def test_run_path_of_a_script(place: Place) -> None:
+    """Not of the `__main__` that lies at the root."""
+    entry = place.add({"__main__.py": "what = 'root'", "tools": {"script.py": "what = __name__, __file__"}})
+    found = runpy.run_path(f"{entry}/tools/script.py", run_name="tool")
+    assert found["what"] == ("tool", f"{entry}/tools/script.py")
+    assert runpy.run_path(f"{entry}/tools/script.py")["what"][0] == "<run_path>"
+
+
 def test_traceback_of_a_failed_import_shows_source_each_time(place: Place) -> None:
     place.add({"pkg": {"__init__.py": "from . import gone\n"}})
     try:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -88,6 +91,38 @@ def test_stores_share_what_is_the_same(tmp_path: Path) -> None:
     assert len({run(CODE, out).stdout.replace(out.suffix, "") for out in outs}) == 1
     units = [path for path in Path(os.environ["XDG_CACHE_HOME"], "archimport", "files").iterdir() if path.is_dir()]
     assert len(units) == 3
+
+
+def test_killed_while_it_unpacks(tmp_path: Path) -> None:
+    """At each thing that it asks of the system in turn; what it left is used and completed by the next start."""
+    out = tmp_path / "x.arc"
+    pack([write_tree({"opens": TREE["opens"]}, tmp_path / "root")], out)
+    dying = """
+import os, signal, sys
+left = [int(sys.argv[2])]
+def audit(event, arguments):
+    if event in ("os.mkdir", "os.rename") or (event == "open" and "/files/" in str(arguments[0])):
+        left[0] -= 1
+        if left[0] < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+sys.addaudithook(audit)
+import archimport
+archimport.mount(sys.argv[1])
+import opens.sub.mod
+"""
+    check = "import archimport, sys; archimport.mount(sys.argv[1]); import opens.sub.mod; print(opens.TEXT)"
+    cache = Path(os.environ["XDG_CACHE_HOME"], "archimport")
+    for moment in range(80):
+        shutil.rmtree(cache, ignore_errors=True)
+        status = run(dying, out, moment).returncode
+        again = run(check, out)
+        assert again.stdout == "by path\n", again.stderr
+        command = [sys.executable, "-m", "archimport", "cache", "verify"]
+        assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+        if status == 0:
+            break
+        assert status == -signal.SIGKILL
+    assert 15 < moment < 79
 
 
 def test_without_a_cache_it_is_unpacked_for_this_process(store: Path, tmp_path: Path) -> None:
@@ -238,3 +273,19 @@ def test_unpacked_main(tmp_path: Path) -> None:
     for command in ([tmp_path / "x.arc"], ["-m", "archimport", "run", tmp_path / "x.arc"]):
         done = subprocess.run([sys.executable, *map(str, command)], capture_output=True, text=True, check=False)
         assert done.stdout == "True __main__\n", done.stderr
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_progress_is_for_terminals(is_terminal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    from archimport.runtime import progress
+
+    now, said = [0.0], io.StringIO()
+    said.isatty = lambda: is_terminal  # type: ignore[method-assign]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(sys, "stderr", said)
+    line = progress.Progress("unpacking acme", 3)
+    for done in range(3):
+        line(done)
+        now[0] += 0.8
+    line.end()
+    assert said.getvalue() == ("\r\033[Kunpacking acme: 2 of 3 files\r\033[K" if is_terminal else "")

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import venv
+import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -325,7 +326,7 @@ def test_python_that_is_not_supported(tmp_path: Path, folder: Path) -> None:
 
 
 def test_target_without_an_interpreter(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("archimport.pack.app.targets_of", lambda pythons: [Target(THIS_PYTHON, None)])
+    monkeypatch.setattr("archimport.pack.app.targets_of", lambda *asked: [Target(THIS_PYTHON, None)])
     out = tmp_path / "x.arc"
     packed = pack([folder], out, entry="greet.cli:main")
     assert packed.source_only == [THIS_PYTHON]
@@ -476,3 +477,41 @@ def test_module_and_function_have_one_name() -> None:
     assert callable(archimport.pack)
     assert archimport.pack.build.pack is pack
     assert isinstance(pack.__annotations__["return"], str) and Packed.__doc__
+
+
+def test_platforms_in_one_bundle(tmp_path: Path) -> None:
+    """Each has its own wheels; what they share is there once; this interpreter sees its own."""
+    machine = os.uname().machine
+    this, that = (f"manylinux_2_28_{name}" for name in (machine, {"x86_64": "aarch64"}.get(machine, "x86_64")))
+    packed = pack(["markupsafe"], tmp_path / "x.arc", platform=[that, this])
+    assert packed.pythons == [THIS_PYTHON]
+    (library,) = (name for name in contents(tmp_path / "x.arc") if name.endswith(".so"))
+    assert machine in library
+    done = run("-c", f"import archimport; archimport.mount({str(tmp_path / 'x.arc')!r}); import markupsafe._speedups")
+    assert done.returncode == 0, done.stderr
+    pack(["markupsafe"], tmp_path / "y.arc", platform=[that])
+    refused = run("-c", f"import archimport; archimport.mount({str(tmp_path / 'y.arc')!r})")
+    assert (
+        f"supports Python {THIS_PYTHON} on linux_{that.removeprefix('manylinux_2_28_')}, not {THIS_PYTHON}"
+        in refused.stderr
+    )
+    with pytest.raises(archimport.PackError, match=r"the targets differ in 'markupsafe.*pack a bundle"):
+        pack(["markupsafe"], tmp_path / "x.zip", platform=[that, this])
+
+
+@pytest.mark.parametrize("tag", ["", "linux", "manylinux", "win32_amd64", "manylinux_2_28_x86_64,macosx_11_0_arm64"])
+def test_unknown_platforms(tag: str, tmp_path: Path) -> None:
+    with pytest.raises(archimport.PackError, match="unknown platform"):
+        pack(["markupsafe"], tmp_path / "x.arc", platform=[tag])
+
+
+@pytest.mark.parametrize("tag", ["cp39-cp39-win_amd64", "cp399-cp399-manylinux_2_17_x86_64", "py2-none-any"])
+def test_wheel_that_fits_no_target(tag: str, tmp_path: Path) -> None:
+    wheel = tmp_path / f"acme-1.0-{tag}.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("acme/__init__.py", "")
+        archive.writestr("acme-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: acme\nVersion: 1.0\n")
+        archive.writestr("acme-1.0.dist-info/WHEEL", f"Wheel-Version: 1.0\nRoot-Is-Purelib: false\nTag: {tag}\n")
+        archive.writestr("acme-1.0.dist-info/RECORD", "")
+    with pytest.raises(archimport.PackError, match="cannot resolve the requirements"):
+        pack([wheel], tmp_path / "x.arc")
