@@ -14,6 +14,7 @@ import click
 from archimport.cli.store import open_store, store_argument
 from archimport.runtime.atomic import replace_file
 from archimport.runtime.errors import ConfigError, FormatError
+from archimport.runtime.unit import OWN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,10 +43,11 @@ def command(store: str, output: Path | None, option: Path | None) -> None:
 def extract(store: Store, folder: str, output: Path) -> int:
     """Write every file below `folder` of a store into the new or empty folder `output`, and give their number.
 
+    What archimport wrote down for itself stays out: the result is the tree that was packed, with its bytecode.
     All names are checked before anything is written: FormatError if one is no name that every file system takes, or if
     two differ only in case or Unicode form. ConfigError if `output` has something in it or cannot be written.
     """
-    entries = list(store.walk(folder))
+    entries = [entry for entry in store.walk(folder) if not entry.path.startswith(OWN)]
     seen: dict[str, str] = {}
     for entry in entries:
         if not all(_is_safe(part) for part in entry.path.split("/")):

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 #: Never code or data of a program.
-_SKIPPED_FOLDERS = frozenset(("__pycache__", ".git", ".hg", ".svn", ".venv", ".mypy_cache", ".pytest_cache"))
+_SKIPPED_FOLDERS = frozenset(
+    (".archimport", "__pycache__", ".git", ".hg", ".svn", ".venv", ".mypy_cache", ".pytest_cache")
+)
 #: What an installer notes about this machine and this installation.
 _INSTALL_NOTES = ("direct_url.json", "REQUESTED", "INSTALLER", "uv_cache.json", "uv_build.json")
 

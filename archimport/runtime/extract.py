@@ -37,8 +37,7 @@ _verified: dict[str, dict[str, str]] = {}
 def library_in_cache(unit: Unit, path: str) -> str:
     """Give the path of a library in the cache, with all that it needs; OSError where that cannot be."""
     folder = _hold(unit)
-    if os.statvfs(folder).f_flag & getattr(os, "ST_NOEXEC", 0):
-        raise OSError(f"{folder!r} is on a file system that executes nothing")
+    _check_executable(folder)
     if folder not in _verified:
         _verified[folder] = _read_notes(f"{folder}.verified")
     states = ((file.path, _ensure(folder, unit, file, _verified[folder])) for file in unit.needed(path))
@@ -52,6 +51,8 @@ def library_in_cache(unit: Unit, path: str) -> str:
 def package_in_cache(unit: Unit, progress: Callable[[int], object]) -> str:
     """Give the folder of a unit in the cache, all files in it; OSError where that cannot be."""
     folder = _hold(unit)
+    if any(".so" in path for path in unit.files):
+        _check_executable(folder)
     if "complete" not in _read_notes(f"{folder}.complete"):
         for count, file in enumerate(unit.files.values()):
             progress(count)
@@ -64,6 +65,11 @@ def package_in_cache(unit: Unit, progress: Callable[[int], object]) -> str:
 def folder_of(name: str) -> str:
     """Give where the folder of a unit is or will be; OSError if there is no cache to put it into."""
     return os.path.join(private_folder(KIND, create=True), name)
+
+
+def _check_executable(folder: str) -> None:
+    if hasattr(os, "statvfs") and os.statvfs(folder).f_flag & getattr(os, "ST_NOEXEC", 0):
+        raise OSError(f"{folder!r} is on a file system that executes nothing")
 
 
 def _hold(unit: Unit) -> str:

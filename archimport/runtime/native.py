@@ -22,7 +22,7 @@ class ExtensionLoader(StoreLoader):
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         """Load the library, and what it needs; ImportError that names the member if it cannot be loaded."""
         from archimport.runtime.places import library_path  # deferred: most programs that look for such find none
-        from archimport.runtime.unit import unit_of_library
+        from archimport.runtime.unit import plan_of, unit_of_library
 
         sys.audit("archimport.load", spec.name, self.store.location, self.entry.path)
         path = library_path(unit_of_library(self.store, self.entry.path), self.entry.path)
@@ -30,7 +30,8 @@ class ExtensionLoader(StoreLoader):
         try:
             module: ModuleType = _imp.create_dynamic(real)
         except ImportError as exc:
-            raise ImportError(f"{exc.msg} ({self.path})", name=spec.name, path=self.path) from None
+            hint = "" if plan_of(self.store).libraries else "; what it needs is found by archimport pack"
+            raise ImportError(f"{exc.msg} ({self.path}{hint})", name=spec.name, path=self.path) from None
         if isinstance(module, _Module):  # what else an extension makes itself may not take it
             module.__file__ = self.path
         return module

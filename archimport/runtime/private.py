@@ -43,12 +43,18 @@ def private_folder(kind: str, *, create: bool = False) -> str:
         raise OSError("there is no cache folder for this user")
     path = os.path.join(base, kind)
     if path not in _trusted or (create and not os.path.isdir(path)):
-        _walk(os.path.realpath(os.path.dirname(base)), (os.path.basename(base), kind), create)
+        parent, own = os.path.realpath(os.path.dirname(base)), (os.path.basename(base), kind)
+        try:
+            _walk(parent, own, create=False)
+        except FileNotFoundError:
+            if not create:
+                raise
+            _walk(parent, own, create=True)
         _trusted.add(path)
     return path
 
 
-def _walk(parent: str, own: tuple[str, str], create: bool) -> None:
+def _walk(parent: str, own: tuple[str, str], *, create: bool) -> None:
     """Open each level in the one above it, so that none is exchanged between the look and the use."""
     if not _HAS_OWNERS:
         if create:

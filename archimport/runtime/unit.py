@@ -22,11 +22,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from archimport.runtime.store import Store
+    from archimport.runtime.store import Entry, Store
 
-PLAN = ".archimport/plan"
-UNITS = ".archimport/unit/"
-DECISIONS = ".archimport/decisions"
+#: What archimport writes down for itself begins with this.
+OWN = ".archimport/"
+PLAN = f"{OWN}plan"
+UNITS = f"{OWN}unit/"
+DECISIONS = f"{OWN}decisions"
 
 
 class Plan:
@@ -78,7 +80,7 @@ class Unit:
         store = self._store()
         if store is None:
             raise StoreUnavailable("the store is closed", member=path)
-        content = _read(store, path)
+        content = store.read_once(_entry(store, path))
         if digest(content) != self.files[path].digest:
             hint = "pack or publish it again as a whole"
             raise IntegrityError("member differs from its unit", store=store.location, member=path, hint=hint)
@@ -129,10 +131,14 @@ def unit_of_library(store: Store, path: str) -> Unit:
 
 
 def _read(store: Store, path: str) -> bytes:
+    return store.read(_entry(store, path))
+
+
+def _entry(store: Store, path: str) -> Entry:
     entry = store.lookup(path)
     if entry is None or entry.is_dir:
         raise IntegrityError("member of a unit is not there", store=store.location, member=path)
-    return store.read(entry)
+    return entry
 
 
 _EMPTY = Plan()

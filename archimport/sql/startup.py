@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _CACHED = "startup"
 _MOST = 4096
+_TRIES = 3
 
 
 class Startup:
@@ -57,10 +58,13 @@ class Startup:
 
     def save(self) -> None:
         """Keep what was noted with what is kept already."""
-        last, paths = self.last(), self._paths.copy()  # other threads may be reading still
-        if not paths.keys() <= last.keys():
-            self._known = {**paths, **last}
-            cache.put(_CACHED, self._key, "\n".join([*self._known][:_MOST]).encode())
+        paths = self._paths.copy()  # other threads may be reading still
+        for _ in range(_TRIES):  # processes that end at once write over each other
+            self._known = None
+            last = self.last()
+            if paths.keys() <= last.keys():
+                return
+            cache.put(_CACHED, self._key, "\n".join([*{**paths, **last}][:_MOST]).encode())
 
 
 def _near(index: ManifestIndex, path: str) -> Iterator[str]:

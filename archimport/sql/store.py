@@ -118,8 +118,12 @@ class SqlStore(Store):
 
     def read(self, entry: Entry) -> bytes:
         """Give the content of a member; ReleaseGone, StoreUnavailable or IntegrityError if that cannot be."""
+        self._startup.note(entry.path)
+        return self.read_once(entry)
+
+    def read_once(self, entry: Entry) -> bytes:
+        """Give the content of a member, and do not think of it at the next start."""
         opened, startup = self._opened, self._startup
-        startup.note(entry.path)
         index = opened.pin.index
         try:
             return opened.blobs.read(entry, startup.known(index), startup.near(index, entry.path))

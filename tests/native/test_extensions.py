@@ -137,6 +137,51 @@ def test_second_start_writes_nothing(kind: str, extension: Path, name: str, tmp_
     assert {path.stat().st_mode & 0o077 for path in cache().rglob("*")} == {0}
 
 
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace tells what is asked of the system")
+@pytest.mark.parametrize("kind", KINDS)
+def test_second_start_asks_for_no_file_to_write(kind: str, extension: Path, name: str, tmp_path: Path) -> None:
+    store = STORES[kind]({extension.name: extension.read_bytes()}, tmp_path / "store")
+    assert run(CODE, store, name).returncode == 0
+    trace = tmp_path / "trace"
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    command = [
+        "strace",
+        "-f",
+        "-o",
+        trace,
+        "-e",
+        "trace=openat,open,creat,mkdir,mkdirat,rename,renameat,renameat2,unlink,utimensat",
+    ]
+    done = subprocess.run(
+        [*command, sys.executable, "-B", "-c", f"import sys; sys.path.append({ROOT!r})\n{CODE}", store, name],
+        env=kept, check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.stdout
+    asked = trace.read_text().splitlines()
+    assert len(asked) > 20
+    writing = [line for line in asked if "O_RDONLY" not in line and "+++" not in line and "---" not in line]
+    assert [line for line in writing if "/dev/null" not in line] == []
+
+
+def test_file_system_that_executes_nothing(extension: Path, name: str, tmp_path: Path) -> None:
+    store = STORES["zip"]({extension.name: extension.read_bytes()}, tmp_path / "store")
+    code = f"import os, types; os.statvfs = lambda path: types.SimpleNamespace(f_flag=os.ST_NOEXEC)\n{CODE}"
+    assert run(code, store, name).stdout == f"{store}/{extension.name}\n\n"
+
+
+def test_disk_that_is_full(extension: Path, name: str, tmp_path: Path) -> None:
+    store = STORES["zip"]({extension.name: extension.read_bytes()}, tmp_path / "store")
+    code = """
+import errno, archimport.runtime.atomic as atomic
+def full(*arguments, **options):
+    raise OSError(errno.ENOSPC, "No space left on device")
+atomic.replace_file = full
+"""
+    done = run(code + CODE, store, name)
+    assert done.stdout == f"{store}/{extension.name}\n\n", done.stderr
+    assert list(cache().rglob("*.so")) == list(cache().rglob("*.tmp")) == []
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("why", ["no home", "not a folder", "others write"])
 def test_from_memory_where_there_is_no_cache(kind: str, why: str, extension: Path, name: str, tmp_path: Path) -> None:

@@ -275,6 +275,25 @@ def test_unpacked_main(tmp_path: Path) -> None:
         assert done.stdout == "True __main__\n", done.stderr
 
 
+def test_extract_gives_the_tree_that_was_packed(tmp_path: Path) -> None:
+    """A debugger can be pointed at it, and it can be packed again."""
+    root, out, tree = write_tree(TREE, tmp_path / "root"), tmp_path / "x.arc", tmp_path / "tree"
+    pack([root], out)
+    subprocess.run(
+        [sys.executable, "-m", "archimport", "extract", str(out), str(tree)], check=True, capture_output=True
+    )
+    found = {
+        path.relative_to(tree).as_posix()
+        for path in tree.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert found == {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()}
+    (tree / ".archimport").mkdir()
+    (tree / ".archimport" / "plan").write_text("of another store")
+    pack([tree], tmp_path / "y.arc")
+    assert (tmp_path / "y.arc").read_bytes() == out.read_bytes()
+
+
 @pytest.mark.parametrize("is_terminal", [True, False])
 def test_progress_is_for_terminals(is_terminal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     from archimport.runtime import progress
