@@ -10,7 +10,7 @@ from builders import CANNOT, STORES, build_directory
 from trees import Tree
 
 import archimport
-from archimport.runtime import hook
+from archimport.runtime import entries, opening
 
 
 @pytest.fixture(autouse=True)
@@ -27,9 +27,9 @@ def import_state() -> Iterator[None]:
     """Put back everything an import changes."""
     lists = {name: getattr(sys, name)[:] for name in ("path", "path_hooks", "meta_path")}
     modules, cache = dict(sys.modules), dict(sys.path_importer_cache)
-    hook.registry.__init__()
-    hook.schemes.__init__()
-    hook._mounts.clear()
+    opening.registry.__init__()
+    opening.schemes.__init__()
+    entries._mounts.clear()
     yield
     archimport.uninstall()
     for name, value in lists.items():

@@ -6,8 +6,8 @@ import os
 import sys
 
 from archimport.runtime import mount
+from archimport.runtime.entries import drop_replaced_modules, lead_path
 from archimport.runtime.errors import ArchimportError, ConfigError
-from archimport.runtime.hook import drop_replaced_modules, lead_path
 from archimport.runtime.names import join
 from archimport.runtime.reports import report_as_from_a_folder
 

@@ -40,7 +40,7 @@ class MetadataFinder:
     def invalidate_caches(self) -> None:
         """Let every open store look again at what may have changed, and failed ones be tried again."""
         self._look_again()
-        self.forget()
+        forget()
 
     def find_distributions(self, context: object = None) -> Iterable[object]:
         """Give none; by the time this is asked, the reader that is asked next is loaded and can be taught."""
@@ -63,16 +63,17 @@ class MetadataFinder:
 
         return children
 
-    def forget(self) -> None:
-        """Let the readers look anew at path entries: they remember what they read by the time of the file."""
-        for name in _READERS:
-            reader = getattr(sys.modules.get(name), "FastPath", None)
-            clear = getattr(getattr(reader, "__new__", None), "cache_clear", None)
-            if clear is not None:
-                clear()
-
     def unteach(self) -> None:
         """Put back what was taught."""
         while self._taught:
             reader, original = self._taught.pop()
             reader.children = original  # type: ignore[attr-defined]  # a FastPath
+
+
+def forget() -> None:
+    """Let the readers look anew at path entries: they remember what they read by the time of the file."""
+    for name in _READERS:
+        reader = getattr(sys.modules.get(name), "FastPath", None)
+        clear = getattr(getattr(reader, "__new__", None), "cache_clear", None)
+        if clear is not None:
+            clear()

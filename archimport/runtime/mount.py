@@ -5,15 +5,10 @@ from __future__ import annotations
 import os
 from _frozen_importlib_external import PathFinder
 
+from archimport.runtime.entries import discard_unmounted, forget_finders, put_on_path, take_off_path
 from archimport.runtime.errors import ArchimportError, ConfigError
-from archimport.runtime.hook import (
-    Alone,
-    discard_unmounted,
-    forget_finders,
-    install,
-    put_on_path,
-    take_off_path,
-)
+from archimport.runtime.hook import install
+from archimport.runtime.opening import Alone
 from archimport.runtime.registry import check_folder, registry
 from archimport.runtime.schemes import schemes
 from archimport.runtime.store import Changes, Store

@@ -16,7 +16,7 @@ from builders import MemoryStore, build_zip
 from trees import write_tree
 
 import archimport
-from archimport.runtime import hook, mount
+from archimport.runtime import hook, mount, opening
 from archimport.runtime.early import TooEarlyError, refuse_while_importing
 from archimport.zip.store import ZipStore
 
@@ -84,7 +84,7 @@ def test_thread_that_is_importing_what_opens_an_entry(running: str, is_early: bo
 
 def test_entry_whose_opening_imports_in_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     """A driver may wait for threads of its own that import; they meet the entry that is being opened."""
-    monkeypatch.setattr(hook, "_PATIENCE", 0.2)
+    monkeypatch.setattr(opening, "_PATIENCE", 0.2)
 
     def opener(entry: str) -> archimport.Store:
         sys.modules.pop("colorsys", None)
