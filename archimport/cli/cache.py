@@ -13,7 +13,7 @@ from archimport.runtime.errors import IntegrityError
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
-class Size(click.ParamType[int]):
+class Size(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.3
     """A number of bytes: `500M`, `2G`."""
 
     name = "SIZE"
