@@ -17,10 +17,11 @@ from _weakref import ref
 
 from archimport.runtime.digest import digest
 from archimport.runtime.errors import FormatError, IntegrityError, StoreUnavailable
+from archimport.runtime.names import check_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from archimport.runtime.store import Entry, Store
 
@@ -47,7 +48,7 @@ class Plan:
         try:
             for line in text.splitlines():
                 kind, path, unit = line.split("\t")
-                kinds[kind][path] = unit
+                kinds[kind][path] = bytes.fromhex(unit).hex()  # a name of a folder, and nothing else
         except (ValueError, KeyError):
             raise FormatError("the plan of what has to be real files is damaged", member=PLAN) from None
 
@@ -58,7 +59,8 @@ class File:
     __slots__ = ("digest", "is_program", "needs", "path")
 
     def __init__(self, line: str) -> None:
-        digits, mode, self.path, *needs = line.split("\t")
+        digits, mode, path, *needs = line.split("\t")
+        self.path = check_name(path)
         self.digest = bytes.fromhex(digits)
         self.is_program = mode == "x"
         self.needs = [(int(offset), path) for offset, path in zip(needs[::2], needs[1::2], strict=True)]
@@ -73,7 +75,13 @@ class Unit:
         self._store = ref(store)  # which has the plan that has this
         self.text = text
         self.name = digest(text).hex()
-        self.files = {file.path: file for file in map(File, text.decode().splitlines())}
+        try:
+            self.files = {file.path: file for file in map(File, text.decode().splitlines())}
+        except ValueError:
+            raise FormatError("list of a unit is damaged", store=store.location, member=UNITS + self.name) from None
+        for file in self.files.values():
+            if any(need not in self.files for _, need in file.needs):
+                raise FormatError("list of a unit is damaged", store=store.location, member=UNITS + self.name)
 
     def read(self, path: str) -> bytes:
         """Give the content of a file; IntegrityError if it is another one than when the store was packed."""
@@ -88,16 +96,18 @@ class Unit:
 
     def needed(self, path: str) -> Sequence[File]:
         """Give a file and all that it needs, that first, but for files that need each other."""
-        seen: set[str] = set()
-        return list(self._needed(path, seen))
-
-    def _needed(self, path: str, seen: set[str]) -> Iterator[File]:
-        if path in seen:
-            return
-        seen.add(path)
-        for _, need in self.files[path].needs:
-            yield from self._needed(need, seen)
-        yield self.files[path]
+        found: dict[str, File] = {}
+        begun = set()
+        waiting = [path]
+        while waiting:
+            file = self.files[waiting[-1]]
+            ahead = [need for _, need in file.needs if need not in begun] if file.path not in begun else []
+            begun.add(file.path)
+            if ahead:
+                waiting.extend(ahead)
+            else:
+                found[waiting.pop()] = file
+        return list(found.values())
 
 
 def plan_of(store: Store) -> Plan:
@@ -117,10 +127,10 @@ def unit_named(store: Store, name: str) -> Unit:
     """Give the unit of that name; IntegrityError if what lies there is another one."""
     units = plan_of(store).units
     if name not in units:
-        unit = Unit(store, _read(store, UNITS + name))
-        if unit.name != name:
+        text = _read(store, UNITS + name)
+        if digest(text).hex() != name:
             raise IntegrityError("list of a unit is damaged", store=store.location, member=UNITS + name)
-        units[name] = unit
+        units[name] = Unit(store, text)
     return units[name]
 
 

@@ -1,0 +1,102 @@
+"""What says which files have to be real ones may come from a stranger."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from builders import MemoryStore
+
+import archimport
+from archimport.runtime.digest import digest
+from archimport.runtime.extract import package_in_cache
+from archimport.runtime.unit import PLAN, UNITS, Plan, Unit, plan_of, unit_named
+
+GOOD = digest(b"x").hex()
+
+
+def store_of(*lines: str, **files: bytes) -> tuple[MemoryStore, str]:
+    text = "".join(f"{line}\n" for line in lines).encode()
+    name = digest(text).hex()
+    return MemoryStore({UNITS + name: text, **files}, "/virtual/units"), name
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "library\tx.so\t../../evil",
+        "library\tx.so",
+        "else\tx\t00",
+        "unpacked\tx\t/etc",
+        "\t\t",
+        "unpacked\tx\t00\t",
+        "x",
+    ],
+)
+def test_plans_that_are_none(text: str) -> None:
+    with pytest.raises(archimport.FormatError):
+        Plan(text)
+
+
+@pytest.mark.parametrize("path", ["../evil", "/evil", "a/../../evil", "a//b", "C:evil", "a\\b", ".", ""])
+def test_paths_that_lead_out(path: str) -> None:
+    store, name = store_of(f"{GOOD}\t-\t{path}")
+    with pytest.raises(archimport.FormatError):
+        unit_named(store, name)
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["", "x", f"{GOOD}\t-", "zz\t-\tx", f"{GOOD}\t-\tx\t0", f"{GOOD}\t-\tx\tq\tx", f"{GOOD}\t-\tx\t0\tabsent"],
+)
+def test_lists_that_are_none(line: str) -> None:
+    store, name = store_of(line)
+    with pytest.raises(archimport.FormatError):
+        unit_named(store, name)
+
+
+def test_list_that_is_another_one() -> None:
+    store, _ = store_of(f"{GOOD}\t-\tx")
+    store.write(UNITS + GOOD, b"anything")
+    with pytest.raises(archimport.IntegrityError):
+        unit_named(store, GOOD)
+    with pytest.raises(archimport.IntegrityError):
+        unit_named(store, digest(b"absent").hex())
+
+
+def test_needs_go_round_and_deep() -> None:
+    lines = [f"{GOOD}\t-\tf{number}\t0\tf{(number + 1) % 5000}" for number in range(5000)]
+    store, name = store_of(*lines)
+    found = [file.path for file in unit_named(store, name).needed("f7")]
+    assert len(found) == 5000 and found[-1] == "f7" and found[0] == "f6"
+
+
+def test_what_is_needed_comes_first() -> None:
+    lines = [f"{GOOD}\t-\ta\t0\tb\t0\tc", f"{GOOD}\t-\tb\t0\td", f"{GOOD}\t-\tc\t0\td", f"{GOOD}\t-\td"]
+    store, name = store_of(*lines)
+    found = [file.path for file in unit_named(store, name).needed("a")]
+    assert len(found) == 4 and found[0] == "d" and found[-1] == "a"
+
+
+def test_content_that_is_another_one() -> None:
+    store, name = store_of(f"{GOOD}\t-\tsub/x", **{"sub/x": b"y"})
+    with pytest.raises(archimport.IntegrityError, match="sub/x"):
+        package_in_cache(unit_named(store, name), lambda done: None)
+    assert list(Path(os.environ["XDG_CACHE_HOME"]).rglob("x")) == []
+
+
+def test_plan_is_read_once_for_each_content() -> None:
+    store = MemoryStore({PLAN: b"unpacked\tacme\t00\n"}, "/virtual/plan")
+    assert plan_of(store).unpacked == {"acme": "00"} and plan_of(store) is plan_of(store)
+    store.write(PLAN, b"")
+    assert plan_of(store).unpacked == {}
+
+
+def test_unit_of_a_closed_store() -> None:
+    store = MemoryStore({"x": b"x"}, "/virtual/gone")
+    unit = Unit(store, f"{GOOD}\t-\tx".encode())
+    assert unit.read("x") == b"x"
+    del store
+    with pytest.raises(archimport.StoreUnavailable):
+        unit.read("x")
