@@ -58,12 +58,14 @@ class _Unpacked:
         return super().get_resource_reader(fullname)  # type: ignore[misc]  # ditto
 
     def _unpack(self) -> None:
-        if self._unit is not None:
-            folder = package_folder(unit_named(self._store, self._unit), self.name)
+        unit = self._unit
+        if unit is not None:
+            folder = package_folder(unit_named(self._store, unit), self.name)
             self.path = f"{folder}/{self._member}"
             self._unit = None
-            for entry in [entry for entry in sys.path_importer_cache if entry.startswith(folder)]:
-                sys.path_importer_cache.pop(entry, None)  # somebody looked before there was anything
+            for entry in list(sys.path_importer_cache):
+                if entry.startswith(folder):  # somebody looked before there was anything
+                    sys.path_importer_cache.pop(entry, None)
 
 
 class UnpackedSourceLoader(_Unpacked, SourceFileLoader):  # type: ignore[misc]  # typeshed has other signatures
