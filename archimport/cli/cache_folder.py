@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import time
 from pathlib import Path
@@ -14,15 +15,18 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from archimport.runtime.digest import DIGEST_SIZE, digest
 from archimport.runtime.errors import ConfigError
-from archimport.runtime.extract import KIND, NOTES
+from archimport.runtime.extract import KIND, NOTES, claim
 from archimport.runtime.private import cache_folder, private_folder
 from archimport.runtime.unit import File
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+#: What archimport keeps here.
+_KINDS = ("bytecode", "content", KIND, "manifest", "pointer", "startup")
 #: In seconds: a file that was being written and is older was left by a process that was killed.
 _ORPHANED = 3600
+_TEMPORARY = re.compile(r"\.archimport\.\d+\.[0-9a-f]{12}\.tmp")
 
 
 class Item(NamedTuple):
@@ -53,10 +57,12 @@ def items() -> Iterator[Item]:
     base = folder()
     for kind in _kinds(base):
         for path in sorted((base / kind).iterdir()):
+            if path.is_symlink() or _TEMPORARY.fullmatch(path.name):
+                continue
             if kind == KIND and path.is_dir():
                 files = [*_files(path), *(note for note in _notes(path) if note.exists())]
                 yield Item(kind, path, sum(map(_size, files)), max(map(_used, files), default=_used(path)))
-            elif kind != KIND and path.suffix != ".tmp":
+            elif kind != KIND and path.is_file():
                 yield Item(kind, path, _size(path), _used(path))
 
 
@@ -86,7 +92,7 @@ def sweep(budget: int) -> tuple[int, int]:
 
 
 def _kinds(base: Path) -> list[str]:
-    return sorted(path.name for path in base.iterdir() if path.is_dir()) if base.is_dir() else []
+    return [kind for kind in _KINDS if (base / kind).is_dir()]
 
 
 def _notes(unit: Path) -> list[Path]:
@@ -125,9 +131,14 @@ def _damaged_in(unit: Path) -> Iterator[tuple[Path, str]]:
         _forget_notes(unit)
         yield unit, "nothing says what belongs there: the next start finds out"
         return
+    is_complete = Path(f"{unit}.complete").exists()
     for file in map(File, text.decode().splitlines()):
         path = unit / file.path
-        if path.exists() and digest(path.read_bytes()) != file.digest:
+        if not path.exists():
+            if is_complete:
+                _forget_notes(unit)
+                yield path, "is not there"
+        elif digest(path.read_bytes()) != file.digest:
             _forget_notes(unit)
             path.unlink()
             yield path, "damaged"
@@ -143,32 +154,24 @@ def _delete(item: Item) -> bool:
         item.path.unlink(missing_ok=True)
         return True
     with contextlib.ExitStack() as stack:
-        fd = os.open(item.path, os.O_RDONLY)
+        try:
+            fd = os.open(item.path, os.O_RDONLY | os.O_NOFOLLOW)
+        except FileNotFoundError:  # another one deletes too
+            return True
         stack.callback(os.close, fd)
-        if not _claim(fd):
+        if not claim(fd):
             return False
         _forget_notes(item.path)
-        trash = item.path.with_name(f".{os.getpid()}.{os.urandom(6).hex()}.tmp")
-        item.path.rename(trash)
-    shutil.rmtree(trash)
-    return True
-
-
-def _claim(fd: int) -> bool:
-    """Whether no running program holds the folder."""
-    try:
-        from fcntl import LOCK_EX, LOCK_NB, flock
-    except ImportError:
-        return True
-    try:
-        flock(fd, LOCK_EX | LOCK_NB)
-    except OSError:
-        return False
+        trash = item.path.with_name(f".archimport.{os.getpid()}.{os.urandom(6).hex()}.tmp")
+        with contextlib.suppress(FileNotFoundError):
+            item.path.rename(trash)
+    shutil.rmtree(trash, ignore_errors=True)
     return True
 
 
 def _delete_orphans() -> None:
     base = folder()
-    for path in base.rglob(".*.tmp"):
-        if time.time() - _used(path) > _ORPHANED:
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    for kind in _kinds(base):
+        for path in list((base / kind).rglob(".archimport.*.tmp")):
+            if _TEMPORARY.fullmatch(path.name) and time.time() - _used(path) > _ORPHANED:
+                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)

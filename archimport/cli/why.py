@@ -51,6 +51,8 @@ def explain(store: Store, folder: str, module: str) -> dict[str, str]:
 
 def _member(store: Store, folder: str, module: str) -> str:
     """Give the member that is a module, empty for a portion of a namespace package."""
+    if not all(map(str.isidentifier, module.split("."))):
+        raise ConfigError(f"{module!r} is no name of a module")
     path = folder
     for name in module.split("."):
         entry, found = _find(store, path, name), join(path, name)
@@ -61,7 +63,7 @@ def _member(store: Store, folder: str, module: str) -> str:
 
 
 def _find(store: Store, folder: str, name: str) -> Entry | None:
-    spec = StoreFinder(store, folder, store.location).find_spec(name)
+    spec = StoreFinder(store, folder, store.location, unpacks=False).find_spec(name)
     return spec.loader_state if spec is not None else None
 
 
@@ -76,4 +78,5 @@ def _is_in(member: str, package: str) -> bool:
 
 def _decisions(store: Store) -> list[list[str]]:
     entry = store.lookup(DECISIONS)
-    return [line.split("\t") for line in store.read(entry).decode().splitlines()] if entry is not None else []
+    text = store.read(entry).decode("utf-8", "replace") if entry is not None else ""
+    return [fields for fields in (line.split("\t") for line in text.splitlines()) if len(fields) > 2]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import posixpath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from elftools.common.exceptions import ELFError
 from elftools.elf.elffile import ELFFile
 
 from archimport.runtime.memory import SHORTEST_NAME
@@ -38,7 +37,7 @@ def read_library(path: Path) -> Library | None:
             elf = ELFFile(file)
             for dynamic in elf.iter_segments("PT_DYNAMIC"):
                 return Library(list(_needs(elf, dynamic)), list(_search(dynamic)))
-        except (ELFError, UnicodeDecodeError):
+        except Exception:  # noqa: BLE001 - whatever the parser makes of a file that only begins like a library
             return None
     return None
 
@@ -47,7 +46,7 @@ def _search(dynamic: Any) -> Iterator[str]:
     """Give the folders of RPATH and RUNPATH that are said to be relative to the library."""
     for tag in dynamic.iter_tags():
         if tag.entry.d_tag in ("DT_RPATH", "DT_RUNPATH"):
-            for folder in (getattr(tag, "rpath", None) or tag.runpath).split(":"):
+            for folder in (tag.rpath if tag.entry.d_tag == "DT_RPATH" else tag.runpath).split(":"):
                 for origin in _ORIGINS:
                     if folder == origin or folder.startswith(origin + "/"):
                         yield posixpath.normpath(folder.removeprefix(origin).lstrip("/"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fnmatch import fnmatch
 from typing import TYPE_CHECKING, NamedTuple
 
+from archimport.pack.owners import ROOT
 from archimport.pack.scan import scan
 from archimport.runtime.errors import PackError
 
@@ -51,6 +52,8 @@ def judge(owners: Mapping[str, str], files: Mapping[str, Path], asked: Unpacking
         owner: {owner, *(path.partition("/")[0].partition(".")[0] for path in paths)}
         for owner, paths in grouped.items()
     }
+    for pattern in set(asked.unpacked) & set(asked.packed):
+        raise PackError(f"{pattern!r} is to be unpacked and to stay packed", hint="say one of the two")
     for pattern in (*asked.unpacked, *asked.packed):
         if not any(_fits(known, [pattern]) for known in names.values()):
             raise PackError(f"nothing that is packed is called {pattern!r}", hint="name a distribution or a package")
@@ -65,14 +68,15 @@ def _decide(
             return Decision(owner, unpack, "asked for by --unpack" if unpack else "asked for by --no-unpack")
     if owner in _KNOWN:
         return Decision(owner, *_KNOWN[owner])
+    depth = 0 if owner == ROOT else 1  # a package may have any name
     for path in paths:
-        parts = path.split("/")
+        parts = path.split("/")[depth:]
         if not _TESTS.isdisjoint(parts):
             continue
-        if not _FOLDERS.isdisjoint(parts[1:-1]) and not path.endswith(".py"):
-            folder = next(part for part in parts[1:-1] if part in _FOLDERS)
+        folder = next((part for part in parts[:-1] if part in _FOLDERS), None)
+        if folder is not None and not path.endswith(".py"):
             return Decision(owner, True, f"frameworks look for {folder} by path: {path}")
-        finding = scan(files[path].read_bytes()) if path.endswith(".py") else None
+        finding = scan(files[path].read_bytes(), names) if path.endswith(".py") else None
         if finding is not None:
             return Decision(owner, True, f"{finding.reason}: {path}:{finding.line}")
     return Decision(owner, False, "nothing in its source finds files by path")

@@ -28,12 +28,13 @@ def plan_members(
     """Give the members that say what of `files` has to be real files: none, if nothing has to.
 
     Those are all files of the owners that are `unpacked`, their bytecode among them, and all libraries. Where one
-    owner's library needs another's, both are in one unit.
+    owner's library needs another's, or a package of one has files of another, both are in one unit.
     """
     needs = needs_of(files)
+    unpacked = {*unpacked, *(owner for owners_ in _sharers(files, owners, unpacked) for owner in owners_)}
     members: dict[str, bytes] = {}
     plan: list[str] = []
-    for group in _groups(owners, needs):
+    for group in _groups(owners, needs, _sharers(files, owners, unpacked)):
         mine = [path for path in files if owners[path] in group and ".dist-info/" not in path]
         real = [path for path in mine if owners[path] in unpacked or path in needs]
         if not real:
@@ -60,13 +61,25 @@ def _mode(file: Path) -> str:
     return "x" if file.stat().st_mode & 0o100 and ".so" not in file.name else "-"
 
 
-def _groups(owners: Mapping[str, str], needs: Needs) -> list[set[str]]:
-    """Give the owners, those together whose libraries need each other."""
+def _sharers(files: Mapping[str, Path], owners: Mapping[str, str], unpacked: Collection[str]) -> list[set[str]]:
+    """Give, of each package that is unpacked, all who own files in it: a package is one folder."""
+    packages = set(importable([path for path in files if owners[path] in unpacked]))
+    sharers: dict[str, set[str]] = {}
+    for path in files:
+        folders = (path[:at] for at in range(len(path)) if path[at] == "/")
+        package = next((folder for folder in folders if folder in packages), None)
+        if package is not None:
+            sharers.setdefault(package, set()).add(owners[path])
+    return list(sharers.values())
+
+
+def _groups(owners: Mapping[str, str], needs: Needs, together: Collection[set[str]]) -> list[set[str]]:
+    """Give the owners, those together whose libraries need each other, or who are `together` anyhow."""
     groups = {owner: {owner} for owner in owners.values()}
-    for path, needed in needs.items():
-        for _, need in needed:
-            joined = groups[owners[path]] | groups[owners[need]]
-            groups.update(dict.fromkeys(joined, joined))
+    pairs = [{owners[path], owners[need]} for path, needed in needs.items() for _, need in needed]
+    for linked in (*pairs, *together):
+        joined = set().union(*(groups[owner] for owner in linked))
+        groups.update(dict.fromkeys(joined, joined))
     return list({id(group): group for group in groups.values()}.values())
 
 

@@ -6,7 +6,7 @@ import ast
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
 #: What `__path__` is for; everything else takes it for a folder.
 _SEARCHES = frozenset({"iter_modules", "walk_packages", "extend_path", "find_spec", "discover"})
@@ -24,48 +24,68 @@ class Finding(NamedTuple):
     line: int
 
 
-def scan(source: bytes) -> Finding | None:
-    """Give the first thing in a source that needs real files; None if there is none, or it is no Python."""
+def scan(source: bytes, own: Collection[str] = ()) -> Finding | None:
+    """Give the first thing in a source that needs real files; None if there is none, or it is no Python.
+
+    `own` are the packages and modules that it belongs to.
+    """
     if not any(word in source for word in _WORDS):
         return None
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError):
         return None
-    return next(_findings(tree), None)
+    return next(_findings(tree, own), None)
 
 
-def _findings(tree: ast.Module) -> Iterator[Finding]:
+def _findings(tree: ast.Module, own: Collection[str]) -> Iterator[Finding]:
     harmless = {id(node) for part in ast.walk(tree) for node in _harmless(part)}
     for node in ast.walk(tree):
         if id(node) in harmless:
             continue
         if isinstance(node, ast.Name) and node.id in _PLACES and isinstance(node.ctx, ast.Load):
             yield Finding(f"finds files by {node.id}", node.lineno)
-        if isinstance(node, ast.Call) and _name(node.func) in _FRAMEWORKS and any(map(_is_module_name, node.args)):
+        if isinstance(node, ast.Attribute) and node.attr == "__file__" and _is_own_module(node.value, own):
+            yield Finding("finds files by __file__", node.lineno)
+        if isinstance(node, ast.Call) and _name(node.func) in _FRAMEWORKS and any(map(_names_module, _given(node))):
             yield Finding(f"{_name(node.func)} finds files beside a module", node.lineno)
 
 
 def _harmless(node: ast.AST) -> Iterator[ast.AST]:
     """Give the parts of a node that name the place of a module without opening anything there."""
     if isinstance(node, ast.Call) and _name(node.func) in _SEARCHES:
-        for argument in (*node.args, *(keyword.value for keyword in node.keywords)):
-            yield from ast.walk(argument)
+        yield from (argument for argument in _given(node) if isinstance(argument, ast.Name))
     if isinstance(node, ast.If) and _is_main_guard(node.test):
         for statement in node.body:
             yield from ast.walk(statement)
     if isinstance(node, ast.Compare):
-        yield from ast.walk(node)
+        yield from (node.left, *node.comparators)
+
+
+def _given(call: ast.Call) -> list[ast.expr]:
+    return [*call.args, *(keyword.value for keyword in call.keywords)]
 
 
 def _is_main_guard(test: ast.expr) -> bool:
-    return isinstance(test, ast.Compare) and isinstance(test.left, ast.Name) and test.left.id == "__name__"
+    return (
+        isinstance(test, ast.Compare)
+        and isinstance(test.left, ast.Name)
+        and test.left.id == "__name__"
+        and isinstance(test.ops[0], ast.Eq)
+    )
 
 
-def _is_module_name(argument: ast.expr) -> bool:
-    if isinstance(argument, ast.Name):
-        return argument.id in ("__name__", "__package__")
-    return isinstance(argument, ast.Constant) and isinstance(argument.value, str)
+def _is_own_module(value: ast.expr, own: Collection[str]) -> bool:
+    """Whether this is a package of its own by its name, or what `sys.modules` has."""
+    if isinstance(value, ast.Subscript):
+        return isinstance(value.value, ast.Attribute) and value.value.attr == "modules"
+    return isinstance(value, ast.Name) and value.id in own
+
+
+def _names_module(argument: ast.expr) -> bool:
+    if isinstance(argument, ast.Constant):
+        return isinstance(argument.value, str)
+    return any(isinstance(node, ast.Name) and node.id in ("__name__", "__package__") for node in ast.walk(argument))
 
 
 def _name(function: ast.expr) -> str:

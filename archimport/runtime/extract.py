@@ -43,8 +43,9 @@ def library_in_cache(unit: Unit, path: str) -> str:
     states = ((file.path, _ensure(folder, unit, file, _verified[folder])) for file in unit.needed(path))
     new = {name: state for name, state in states if state is not None}
     if new:
-        _verified[folder] |= {**_read_notes(f"{folder}.verified"), **new}  # what others have noted meanwhile, too
-        _note(f"{folder}.verified", "".join(f"{state}\t{name}\n" for name, state in _verified[folder].items()))
+        noted = {**_verified[folder], **_read_notes(f"{folder}.verified"), **new}  # by other processes meanwhile, too
+        _note(f"{folder}.verified", "".join(f"{state}\t{name}\n" for name, state in noted.items()))
+        _verified[folder] = noted
     return os.path.join(folder, path)
 
 
@@ -57,7 +58,8 @@ def package_in_cache(unit: Unit, progress: Callable[[int], object]) -> str:
         for count, file in enumerate(unit.files.values()):
             progress(count)
             _ensure(folder, unit, file, {}, durable=False)
-        os.sync()  # once: to wait for each of thousands of files would take minutes
+        if hasattr(os, "sync"):
+            os.sync()  # once: to wait for each of thousands of files would take minutes
         _note(f"{folder}.complete", "-\tcomplete\n")
     return folder
 
@@ -77,11 +79,11 @@ def _hold(unit: Unit) -> str:
     folder = folder_of(unit.name)
     while folder not in _held:
         try:
-            fd = os.open(folder, os.O_RDONLY)
+            fd = os.open(folder, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
         except FileNotFoundError:
             _make(folder)
             continue
-        _lock(fd)
+        lock(fd)
         if os.path.lexists(folder) and os.path.samestat(os.stat(folder), os.fstat(fd)):
             _held[folder] = fd
             if not os.path.exists(f"{folder}.list"):
@@ -92,19 +94,39 @@ def _hold(unit: Unit) -> str:
 
 
 def _make(folder: str) -> None:
+    """Make the folder; what was noted of an earlier one is not true of it."""
+    for note in (".verified", ".complete"):
+        try:
+            os.unlink(f"{folder}{note}")
+        except FileNotFoundError:
+            continue
     try:
         os.mkdir(folder, 0o700)
     except FileExistsError:  # another process was faster
         return
 
 
-def _lock(fd: int) -> None:
+def lock(fd: int) -> None:
+    """Hold a folder, waiting for who is about to take it away."""
     try:
         from fcntl import LOCK_SH, flock
 
         flock(fd, LOCK_SH)
     except (ImportError, OSError):  # not on this system, or on this file system
         return
+
+
+def claim(fd: int) -> bool:
+    """Whether nobody holds a folder; nobody will until the descriptor is closed."""
+    try:
+        from fcntl import LOCK_EX, LOCK_NB, flock
+    except ImportError:
+        return True
+    try:
+        flock(fd, LOCK_EX | LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def _ensure(folder: str, unit: Unit, file: File, verified: dict[str, str], *, durable: bool = True) -> str | None:

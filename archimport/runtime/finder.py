@@ -25,15 +25,16 @@ _MODULE_SUFFIXES = sorted((*EXTENSION_SUFFIXES, *SOURCE_SUFFIXES, *BYTECODE_SUFF
 class StoreFinder:
     """Find modules in one folder of a store. It asks `lookup` and `list`, and never reads or compiles a member.
 
-    `path` is the path entry that it was made for.
+    `path` is the path entry that it was made for. What has to be real files is found as such, if it `unpacks`.
     """
 
-    def __init__(self, store: Store, folder: str, path: str) -> None:
+    def __init__(self, store: Store, folder: str, path: str, *, unpacks: bool = True) -> None:
         self.store = store
         self.folder = folder
         self.path = path
         self._loaders = ALL_LOADERS if store.may_have_libraries else LOADERS
-        self._unpacked = plan_of(store).unpacked
+        self._unpacks = unpacks
+        self._unpacked = plan_of(store).unpacked if unpacks else {}
 
     def __repr__(self) -> str:
         """Name the path entry."""
@@ -91,7 +92,7 @@ class StoreFinder:
     def invalidate_caches(self) -> None:
         """Let the store look again at what may have changed."""
         self.store.invalidate()
-        self._unpacked = plan_of(self.store).unpacked
+        self._unpacked = plan_of(self.store).unpacked if self._unpacks else {}
 
     def iter_modules(self, prefix: str = "") -> Iterator[tuple[str, bool]]:
         """Give `(prefix + name, is package)` of each module here, sorted by name (pkgutil)."""

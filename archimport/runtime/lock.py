@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from _thread import allocate_lock
+from _thread import RLock
 
 
 class Lock:
-    """A context manager that one thread at a time is in. For modules: it is kept for ever."""
+    """A context manager that one thread at a time is in, as often as it likes. For modules: it is kept for ever."""
 
     def __init__(self) -> None:
         self._renew()
@@ -15,7 +15,7 @@ class Lock:
             os.register_at_fork(after_in_child=self._renew)
 
     def _renew(self) -> None:
-        self._lock = allocate_lock()
+        self._lock = RLock()
 
     def __enter__(self) -> None:
         """Wait for the thread that is in, if any."""

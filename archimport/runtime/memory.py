@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 
+from archimport.runtime.lock import Lock
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from archimport.runtime.unit import File, Unit
@@ -19,20 +21,21 @@ SHORTEST_NAME = len(f"{_FOLDER}/99999")
 _FLAGS = (0x1 | 0x10, 0x1)
 #: Descriptors of files by unit and path. They stay open: glibc knows a library by the name that it was opened by.
 _descriptors: dict[tuple[str, str], int] = {}
+#: A library must not be loaded twice: extension modules that share it would have two of what it keeps.
+_making = Lock()
 
 
 def in_memory(unit: Unit, path: str) -> str:
     """Give a path from which this process can load a library of a unit; OSError where this system has none."""
     if not hasattr(os, "memfd_create") or not os.path.isdir(_FOLDER):
         raise OSError("this system has no files in memory")
-    files = [file for file in unit.needed(path) if (unit.name, file.path) not in _descriptors]
-    made = {file.path: _create(os.path.basename(file.path)) for file in files}
-    for file in files:
-        _fill(unit, file, made)
-    for file in files:
-        _descriptors.setdefault((unit.name, file.path), made[file.path])
-        if any(not offset for offset, _ in file.needs):
-            _load_first(unit, file)
+    with _making:
+        files = [file for file in unit.needed(path) if (unit.name, file.path) not in _descriptors]
+        made = {(unit.name, file.path): _create(os.path.basename(file.path)) for file in files}
+        known = {**_descriptors, **made}
+        for file in files:
+            _fill(unit, file, known)
+        _descriptors.update(made)
     return _path(_descriptors[unit.name, path])
 
 
@@ -45,24 +48,15 @@ def _create(name: str) -> int:
     raise OSError(f"no file in memory: {failure.strerror}")
 
 
-def _fill(unit: Unit, file: File, made: dict[str, int]) -> None:
+def _fill(unit: Unit, file: File, descriptors: dict[tuple[str, str], int]) -> None:
     content = bytearray(unit.read(file.path))
     for offset, need in file.needs:
         name = os.path.basename(need).encode()
-        fd = made.get(need) or _descriptors[unit.name, need]
         if offset and content[offset : offset + len(name) + 1] == name + b"\0":
-            content[offset : offset + len(name)] = _path(fd).encode().ljust(len(name), b"\0")
-    with open(made[file.path], "wb", closefd=False) as stream:
+            path = _path(descriptors[unit.name, need])
+            content[offset : offset + len(name)] = path.encode().ljust(len(name), b"\0")
+    with open(descriptors[unit.name, file.path], "wb", closefd=False) as stream:
         stream.write(content)
-
-
-def _load_first(unit: Unit, file: File) -> None:
-    """Load what is found by its name only if it is loaded already."""
-    from ctypes import CDLL  # deferred: hardly any library has so short a name
-
-    for offset, need in file.needs:
-        if not offset:
-            CDLL(_path(_descriptors[unit.name, need]))
 
 
 def _path(fd: int) -> str:

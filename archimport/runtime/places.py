@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from archimport.runtime.errors import ArchimportError, ConfigError
 from archimport.runtime.extract import folder_of, library_in_cache, package_in_cache
-from archimport.runtime.memory import in_memory
 from archimport.runtime.progress import Progress
-from archimport.runtime.scratch import package_in_scratch, scratch_folder
+from archimport.runtime.scratch import library_in_memory, package_in_scratch, scratch_folder
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ def library_path(unit: Unit, path: str) -> str:
     return _first(
         f"the extension module {path!r} cannot be loaded",
         ("from the cache", lambda: library_in_cache(unit, path)),
-        ("from memory", lambda: in_memory(unit, path)),
+        ("from memory", lambda: library_in_memory(unit, path)),
     )
 
 

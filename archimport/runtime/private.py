@@ -41,9 +41,9 @@ def private_folder(kind: str, *, create: bool = False) -> str:
     base = cache_folder()
     if base is None:
         raise OSError("there is no cache folder for this user")
-    path = os.path.join(base, kind)
+    parent, own = os.path.realpath(os.path.dirname(base)), (os.path.basename(base), kind)
+    path = os.path.join(parent, *own)  # without the links on the way, which somebody else may turn
     if path not in _trusted or (create and not os.path.isdir(path)):
-        parent, own = os.path.realpath(os.path.dirname(base)), (os.path.basename(base), kind)
         try:
             _walk(parent, own, create=False)
         except FileNotFoundError:

@@ -1,6 +1,7 @@
 """Units where the cache cannot be used: a folder for this process alone, which goes when the process ends.
 
-Libraries lie there as links to files in memory, which can be executed wherever the folder is.
+Libraries lie there as links to files in memory, which can be executed wherever the folder is. What a killed process has
+left is swept by the next one that needs such a folder.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import tempfile
 
 from archimport.runtime import extract
 from archimport.runtime.errors import ArchimportError
+from archimport.runtime.lock import Lock
 from archimport.runtime.memory import in_memory
 
 TYPE_CHECKING = False
@@ -20,16 +22,44 @@ if TYPE_CHECKING:
 
     from archimport.runtime.unit import Unit
 
+_PREFIX = "archimport-unpacked-"
 _folders: list[str] = []
+_making = Lock()
 
 
 def scratch_folder(name: str) -> str:
     """Give the folder of a unit in this process's own folder; OSError where none can be made."""
-    if not _folders:
-        owner, folder = os.getpid(), tempfile.mkdtemp(prefix="archimport-")
-        _folders.append(folder)
-        atexit.register(lambda: shutil.rmtree(folder, ignore_errors=True) if os.getpid() == owner else None)
+    with _making:
+        if not _folders:
+            owner, folder = os.getpid(), tempfile.mkdtemp(prefix=_PREFIX)
+            extract.lock(os.open(folder, os.O_RDONLY))  # until the process ends, and its children
+            _folders.append(folder)
+            atexit.register(lambda: shutil.rmtree(folder, ignore_errors=True) if os.getpid() == owner else None)
+            _sweep(os.path.dirname(folder))
     return os.path.join(_folders[0], name)
+
+
+def _sweep(parent: str) -> None:
+    """Delete the folders of this user that no process holds any more."""
+    for name in os.listdir(parent):
+        path = os.path.join(parent, name)
+        if name.startswith(_PREFIX) and path not in _folders and os.lstat(path).st_uid == os.geteuid():
+            fd = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+            if extract.claim(fd):
+                shutil.rmtree(path, ignore_errors=True)
+            os.close(fd)
+
+
+def library_in_memory(unit: Unit, path: str) -> str:
+    """Give a path from which a library of a unit can be loaded; where a name cannot be written over, by links."""
+    files = unit.needed(path)
+    if all(offset for file in files for offset, _ in file.needs):
+        return in_memory(unit, path)
+    folder = scratch_folder(f"{unit.name}.links")
+    for file in files:
+        if not _link(folder, unit, file.path):
+            raise OSError(f"{file.path!r} cannot be linked")
+    return os.path.join(folder, path)
 
 
 def package_in_scratch(unit: Unit, progress: Callable[[int], object]) -> str:
@@ -47,6 +77,8 @@ def _link(folder: str, unit: Unit, path: str) -> bool:
     try:
         os.makedirs(os.path.dirname(target), 0o700, exist_ok=True)
         os.symlink(in_memory(unit, path), target)
+    except FileExistsError:
+        return True
     except OSError as exc:
         if isinstance(exc, ArchimportError):
             raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -75,6 +76,32 @@ def test_verify_takes_away_what_is_damaged(store: Path, cache: Path, tmp_path: P
     assert data.read_text() == "x" * 1000
 
 
+def test_what_was_deleted_by_hand_is_made_again(store: Path, cache: Path) -> None:
+    use(store)
+    (unit,) = (path for path in (cache / "files").iterdir() if path.is_dir())
+    shutil.rmtree(unit)
+    use(store)
+    (unit / "opens" / "data.txt").unlink()
+    found = archimport("cache", "verify")
+    assert found.stdout == f"{unit}/opens/data.txt: is not there\n"
+    use(store)
+    assert (unit / "opens" / "data.txt").read_text() == "x" * 1000
+
+
+def test_what_is_not_ours_is_left_alone(store: Path, cache: Path) -> None:
+    use(store)
+    strange = [cache / "mine" / "notes.txt", cache / "bytecode" / "folder" / "x", cache / "files" / ".seed.tmp"]
+    for path in strange:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("mine")
+        os.utime(path, (1, 1))
+    (cache / "files" / "link").symlink_to(cache / "mine")
+    for command in ("info", "verify", "gc", "clear"):
+        done = archimport("cache", command)
+        assert done.returncode == 0, done.stderr
+    assert [path.read_text() for path in strange] == ["mine"] * 3
+
+
 def test_gc_keeps_what_was_used_last(tmp_path: Path, cache: Path) -> None:
     stores = []
     for number in range(3):
@@ -122,7 +149,7 @@ def test_starts_while_the_cache_is_cleared_again_and_again(store: Path) -> None:
 
 def test_orphans_are_swept_after_an_hour(store: Path, cache: Path) -> None:
     use(store)
-    old, new = cache / "files" / ".archimport.1.ab.tmp", cache / "files" / ".archimport.2.cd.tmp"
+    old, new = cache / "files" / ".archimport.1.0123456789ab.tmp", cache / "files" / ".archimport.2.0123456789cd.tmp"
     for path in (old, new):
         path.touch()
     os.utime(old, (1, 1))

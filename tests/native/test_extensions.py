@@ -310,7 +310,7 @@ def test_pack_takes_extension_modules(extension: Path, name: str, tmp_path: Path
     (root / "app.py").write_text(f"import {name}\n\n\ndef main():\n    print({name}.__file__)\n")
     for suffix in ("arc", "zip", "db"):
         out = tmp_path / f"x.{suffix}"
-        packed = pack([root], out, entry="app:main")
+        packed = pack([root], out, entry="app:main", no_unpack=["*"])
         assert packed.pythons == [f"3.{sys.version_info.minor}"]
         done = run(
             "import archimport, app, sys; app.main()"

@@ -44,7 +44,7 @@ def run(code: str, *arguments: object, **environment: str) -> subprocess.Complet
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     out = tmp_path / f"x.{request.param}"
     packed = pack([write_tree(TREE, tmp_path / "root")], out)
-    assert packed.unpacked == ["opens", "single", "space"]
+    assert packed.unpacked == ["opens", "space", "the root"]
     return out
 
 
@@ -189,7 +189,9 @@ print(loader.get_resource_reader("opens").files().joinpath("data.txt").read_text
 def test_options(tmp_path: Path) -> None:
     root = write_tree(TREE, tmp_path / "root")
     packed = pack([root], tmp_path / "x.arc", unpack=["pl*"], no_unpack=["opens", "space"])
-    assert packed.unpacked == ["plain", "single"]
+    assert packed.unpacked == ["plain", "the root"]
+    with pytest.raises(archimport.PackError, match="say one of the two"):
+        pack([root], tmp_path / "x.arc", unpack=["plain"], no_unpack=["plain"])
     for option in ("unpack", "no_unpack"):
         with pytest.raises(archimport.PackError, match="nothing that is packed is called 'absent'"):
             pack([root], tmp_path / "x.arc", **{option: ["absent"]})
@@ -227,10 +229,17 @@ def test_why(tmp_path: Path) -> None:
         ("print 'python 2', __file__", None),
         ("Flask('name of my own')", 1),
         ("from importlib.resources import files\nfiles(__name__)", None),
+        ("import os, acme\nos.path.dirname(acme.__file__)", 2),
+        ("import os, other\nos.path.dirname(other.__file__)", None),
+        ("import sys\nopen(sys.modules[__name__].__file__)", 2),
+        ("app = Flask(import_name=__name__, template_folder='views')", 1),
+        ("app = Flask(__name__.split('.')[0])", 1),
+        ("assert CDLL(__file__[:-3] + '.so').version() >= 3", 1),
+        ("if __name__ != '__main__':\n    open(__file__)", 2),
     ],
 )
 def test_scan(source: str, found: int | None) -> None:
-    finding = scan(source.encode())
+    finding = scan(source.encode(), ["acme"])
     assert (finding.line if finding else None) == found
 
 
@@ -240,11 +249,12 @@ def test_folders_that_frameworks_look_into(tmp_path: Path) -> None:
         "site2": {"__init__.py": "", "pages": {"page.html": ""}},
         "site3": {"__init__.py": "", "tests": {"templates": {"page.html": ""}, "t.py": "open(__file__)"}},
         "templates": {"__init__.py": ""},
+        "testing": {"__init__.py": "open(__file__)"},
     }
     root = write_tree(tree, tmp_path / "root")
     files = {path.relative_to(root).as_posix(): path for path in root.rglob("*") if path.is_file()}
     decided = {decision.owner: decision.unpack for decision in judge(owners_of(files), files, Unpacking())}
-    assert decided == {"site1": True, "site2": False, "site3": False, "templates": False}
+    assert decided == {"site1": True, "site2": False, "site3": False, "templates": False, "testing": True}
 
 
 def test_distributions_are_judged_as_a_whole(tmp_path: Path) -> None:
@@ -265,6 +275,34 @@ def test_distributions_are_judged_as_a_whole(tmp_path: Path) -> None:
     code += "print(len({p.split('/files/')[-1][:64] for p in (one.__file__, two.__file__, space.part.__file__)}), other.__file__, m.version('acme-tools'))"
     done = run(code, tmp_path / "x.arc")
     assert done.stdout == f"1 {tmp_path}/x.arc/other.py 1.0\n", done.stderr
+
+
+def test_files_beside_a_module_at_the_root(tmp_path: Path) -> None:
+    tree = {
+        "app.py": "from pathlib import Path\nHERE = Path(__file__).parent\n\n\ndef main():\n    print((HERE / 'config.toml').read_text(), (HERE / 'templates' / 'i.html').read_text())\n",
+        "config.toml": "config",
+        "templates": {"i.html": "page"},
+    }
+    pack([write_tree(tree, tmp_path / "root")], tmp_path / "x.arc", entry="app:main")
+    done = subprocess.run([sys.executable, tmp_path / "x.arc"], capture_output=True, text=True, check=False)
+    assert done.stdout == "config page\n", done.stderr
+
+
+def test_package_that_two_distributions_share(tmp_path: Path) -> None:
+    tree = {
+        "pkg": {"__init__.py": "open(__file__).close()\n", "plugins": {"__init__.py": "", "extra.py": "x = 1\n"}},
+        "a-1.dist-info": {
+            "RECORD": "pkg/__init__.py,,\npkg/plugins/__init__.py,,\n",
+            "METADATA": "Name: a\nVersion: 1\n",
+        },
+        "b-1.dist-info": {"RECORD": "pkg/plugins/extra.py,,\n", "METADATA": "Name: b\nVersion: 1\n"},
+    }
+    pack([write_tree(tree, tmp_path / "root")], tmp_path / "x.arc")
+    done = run(
+        "import archimport, sys; archimport.mount(sys.argv[1]); import pkg.plugins.extra as e; print(e.x)",
+        tmp_path / "x.arc",
+    )
+    assert done.stdout == "1\n", done.stderr
 
 
 def test_unpacked_main(tmp_path: Path) -> None:
