@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[1]
 PROGRAMS = Path(__file__).with_name("programs")
 KINDS = {"bundle": "arc", "zip": "zip", "SQLite": "db"}
+#: How often the second start is timed, one time from the folder and one from the first store in turn; the best counts.
+_ROUNDS = 5
 #: Runs the program that `sys.argv` names from the place that it names, and says how many bytes of memory it took.
 RUNNER = """
 import sys
@@ -139,6 +141,11 @@ def try_all(chosen: list[Program], requirements: list[str], kinds: list[str], sc
         say(program.name)
         outcomes = {f"{kind} {start}": run(place, program, cache) for kind, place in places.items() for start in "12"}
         outcomes |= {f"{kind} 0": run(places[kind], program, nothing) for kind in kinds}
+        timed = [(run(folder, program, cache), run(places[kinds[0]], program, cache)) for _ in range(_ROUNDS)]
+        seconds = {
+            name: min(pair[at].seconds for pair in timed) for at, name in enumerate(("folder 2", f"{kinds[0]} 2"))
+        }
+        outcomes |= {name: outcomes[name]._replace(seconds=best) for name, best in seconds.items()}
         version = distribution_in(folder, re.split(r"[^\w.-]", program.requires[0])[0]).version
         yield Row(program.name, version, outcomes)
 

@@ -31,10 +31,9 @@ def plan_members(
     owner's library needs another's, or a package of one has files of another, both are in one unit.
     """
     needs = needs_of(files)
-    unpacked = {*unpacked, *(owner for owners_ in _sharers(files, owners, unpacked) for owner in owners_)}
     members: dict[str, bytes] = {}
     plan: list[str] = []
-    for group in _groups(owners, needs, _sharers(files, owners, unpacked)):
+    for group in _groups(owners, needs, sharers(files, owners, unpacked)):
         mine = [path for path in files if owners[path] in group and ".dist-info/" not in path]
         real = [path for path in mine if owners[path] in unpacked or path in needs]
         if not real:
@@ -61,16 +60,16 @@ def _mode(file: Path) -> str:
     return "x" if file.stat().st_mode & 0o100 and ".so" not in file.name else "-"
 
 
-def _sharers(files: Mapping[str, Path], owners: Mapping[str, str], unpacked: Collection[str]) -> list[set[str]]:
+def sharers(files: Mapping[str, Path], owners: Mapping[str, str], unpacked: Collection[str]) -> list[set[str]]:
     """Give, of each package that is unpacked, all who own files in it: a package is one folder."""
     packages = set(importable([path for path in files if owners[path] in unpacked]))
-    sharers: dict[str, set[str]] = {}
+    found: dict[str, set[str]] = {}
     for path in files:
         folders = (path[:at] for at in range(len(path)) if path[at] == "/")
         package = next((folder for folder in folders if folder in packages), None)
         if package is not None:
-            sharers.setdefault(package, set()).add(owners[path])
-    return list(sharers.values())
+            found.setdefault(package, set()).add(owners[path])
+    return list(found.values())
 
 
 def _groups(owners: Mapping[str, str], needs: Needs, together: Collection[set[str]]) -> list[set[str]]:

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING
 
 from archimport.pack import layers
 from archimport.pack.compile import source_path
-from archimport.pack.judge import judge
+from archimport.pack.judge import Decision, judge
 from archimport.pack.owners import owners_of
-from archimport.pack.plan import importable, plan_members
+from archimport.pack.plan import importable, plan_members, sharers
 from archimport.runtime.unit import DECISIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from archimport.pack.judge import Decision, Unpacking
+    from archimport.pack.judge import Unpacking
     from archimport.pack.layers import Layers
 
 
@@ -25,6 +25,10 @@ def plan(files: Layers, bytecode: Sequence[Mapping[str, bytes]], asked: Unpackin
     owners = owners_of(everything)
     decisions = judge(owners, everything, asked)
     unpacked = {decision.owner for decision in decisions if decision.unpack}
+    shared = {owner for group in sharers(everything, owners, unpacked) for owner in group} - unpacked
+    why = "has files in a package that is unpacked"
+    decisions = [Decision(old.owner, True, why) if old.owner in shared else old for old in decisions]
+    unpacked |= shared
     plans = [
         plan_members(files.seen(number), dict(_seen_bytecode(files, bytecode, number)), owners, unpacked)
         for number in range(len(files.own))

@@ -297,7 +297,7 @@ def test_package_that_two_distributions_share(tmp_path: Path) -> None:
         },
         "b-1.dist-info": {"RECORD": "pkg/plugins/extra.py,,\n", "METADATA": "Name: b\nVersion: 1\n"},
     }
-    pack([write_tree(tree, tmp_path / "root")], tmp_path / "x.arc")
+    assert pack([write_tree(tree, tmp_path / "root")], tmp_path / "x.arc").unpacked == ["a", "b"]
     done = run(
         "import archimport, sys; archimport.mount(sys.argv[1]); import pkg.plugins.extra as e; print(e.x)",
         tmp_path / "x.arc",
