@@ -14,13 +14,14 @@ if TYPE_CHECKING:
 
 #: Who owns the modules at the root that are nobody's, and what lies there beside them.
 ROOT = "the root"
-_MODULES = (".py", ".so", ".pyd")
+#: What makes a file a module.
+MODULES = (".py", ".so", ".pyd")
 
 
 def owners_of(files: Mapping[str, Path]) -> dict[str, str]:
     """Give the name of the owner of each file: a distribution, a top-level folder that has modules, or the root."""
     recorded = dict(_recorded(files))
-    folders = {path.partition("/")[0] for path in files if "/" in path and path.endswith(_MODULES)}
+    folders = {path.partition("/")[0] for path in files if "/" in path and path.endswith(MODULES)}
     return {path: recorded.get(path) or _folder_of(path, folders) for path in files}
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from archimport.pack.compile import source_path
 from archimport.pack.libraries import needs_of
+from archimport.pack.owners import MODULES
 from archimport.runtime.digest import digest
 from archimport.runtime.unit import PLAN, UNITS
 
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from archimport.pack.libraries import Needs
-
-#: What makes a folder a package, and a file a module.
-_MODULES = (".py", ".so", ".pyd")
 
 
 def plan_members(
@@ -100,11 +98,11 @@ def importable(paths: Collection[str]) -> list[str]:
         package = next((folder for folder in folders if folder in packages), None)
         if package is not None:
             found.add(package)
-        elif path.endswith(_MODULES):
+        elif path.endswith(MODULES):
             found.add(path)
     return sorted(found)
 
 
 def _stem(path: str) -> str:
     name = path.rpartition("/")[2]
-    return name.partition(".")[0] if name.endswith(_MODULES) else ""
+    return name.partition(".")[0] if name.endswith(MODULES) else ""

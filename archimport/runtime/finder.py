@@ -72,7 +72,7 @@ class StoreFinder:
         return None
 
     def _spec(self, fullname: str, entry: Entry, loader: type[StoreLoader], package: str | None) -> ModuleSpec:
-        unit = self._unpacked.get(package or entry.path) if self._unpacked else None
+        unit = self._unpacked.get(package or entry.path)
         if unit is not None:
             from archimport.runtime.unpacked import unpacked_spec  # deferred: most programs unpack nothing
 
@@ -160,7 +160,5 @@ def _is_program(path: str) -> bool:
     frame: FrameType | None = sys._getframe()
     while frame is not None and frame.f_code.co_name != "_run_module_as_main":  # of runpy
         frame = frame.f_back
-    is_starting = (
-        frame is not None and "main_globals" not in frame.f_locals
-    )  # which it sets once it has found what to run
-    return is_starting and path == sys.path[0]
+    # It sets that once it has found what to run.
+    return frame is not None and "main_globals" not in frame.f_locals and path == sys.path[0]

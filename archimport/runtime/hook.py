@@ -91,10 +91,10 @@ class Postponed:
 
     def find_spec(self, fullname: str, target: ModuleType | None = None) -> ModuleSpec | None:
         """Give what the finder gives that the entry has by now; as long as it has none of ours, another hook's."""
-        finder = None if is_waited_for(self.path) else _first_finder(sys.path_hooks, self.path)
-        if finder is None or isinstance(finder, Postponed):
+        finder: object = self if is_waited_for(self.path) else _first_finder(sys.path_hooks, self.path)
+        if isinstance(finder, Postponed):
             finder = _first_finder((hook for hook in sys.path_hooks if hook is not path_hook), self.path)
-        else:
+        else:  # nobody's too, which is not asked for again
             sys.path_importer_cache[self.path] = finder  # type: ignore[assignment]  # whatever a hook gave
         return None if finder is None else finder.find_spec(fullname, target)  # type: ignore[attr-defined]
 

@@ -9,7 +9,8 @@ import sys
 #: Whether folders can be walked by descriptor, and have owners.
 _HAS_OWNERS = hasattr(os, "geteuid") and os.mkdir in os.supports_dir_fd
 _OPEN = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
-_trusted: set[str] = set()
+#: Where folders are that were looked at: their paths, without links, by their names.
+_trusted: dict[str, str] = {}
 
 
 def is_privileged() -> bool:
@@ -41,17 +42,17 @@ def private_folder(kind: str, *, create: bool = False) -> str:
     base = cache_folder()
     if base is None:
         raise OSError("there is no cache folder for this user")
-    parent, own = os.path.realpath(os.path.dirname(base)), (os.path.basename(base), kind)
-    path = os.path.join(parent, *own)  # without the links on the way, which somebody else may turn
-    if path not in _trusted or (create and not os.path.isdir(path)):
+    name = os.path.join(base, kind)
+    if name not in _trusted or (create and not os.path.isdir(_trusted[name])):
+        parent, own = os.path.realpath(os.path.dirname(base)), (os.path.basename(base), kind)
         try:
             _walk(parent, own, create=False)
         except FileNotFoundError:
             if not create:
                 raise
             _walk(parent, own, create=True)
-        _trusted.add(path)
-    return path
+        _trusted[name] = os.path.join(parent, *own)  # without the links on the way, which somebody else may turn
+    return _trusted[name]
 
 
 def _walk(parent: str, own: tuple[str, str], *, create: bool) -> None:

@@ -128,6 +128,18 @@ def test_entry_that_was_postponed_is_there_for_other_threads(tmp_path: Path) -> 
     in_threads(open_it, use)
 
 
+def test_entry_that_is_nobodys_is_not_asked_for_again(tmp_path: Path) -> None:
+    archimport.install()
+    nobodys = str(tmp_path / "absent.zip")
+    sys.path.append(nobodys)
+    with opening.Alone(), pytest.raises(ModuleNotFoundError):
+        importlib.import_module("absent_from_everywhere")
+    assert isinstance(sys.path_importer_cache[nobodys], hook.Postponed)
+    with pytest.raises(ModuleNotFoundError):
+        importlib.import_module("absent_from_everywhere")
+    assert sys.path_importer_cache[nobodys] is None
+
+
 @pytest.mark.parametrize("body", ["import colorsys", "import archimport; archimport.mount(sys.argv[2])"])
 def test_auditors_may_import_and_open(tmp_path: Path, body: str) -> None:
     code = f"""
