@@ -8,10 +8,8 @@ import sys
 if sys.version_info < (3, 11):
     sys.exit("%s: needs Python 3.11 or newer, this is %d.%d" % (sys.argv[0], sys.version_info[0], sys.version_info[1]))
 
-import _imp
 import marshal
 import os  # frozen into the interpreter, or loaded already: no path is searched for it
-from _frozen_importlib import ModuleSpec
 from _frozen_importlib_external import MAGIC_NUMBER
 
 DIGEST_SIZE = 32
@@ -26,62 +24,28 @@ def standard_library(path):
     return [entry for entry in path if entry in own]
 
 
-class CarriedRuntime:
-    """Find and load the modules of the runtime from one marshalled table: full name to (is a package, code)."""
-
-    def __init__(self, archive, modules):
-        self.archive = archive
-        self.modules = modules
-
-    def find_spec(self, fullname, path=None, target=None):
-        """Give the spec of a module of the table."""
-        if fullname not in self.modules:
-            return None
-        is_package, _ = self.modules[fullname]
-        stem = self.archive + "/" + fullname.replace(".", "/")
-        spec = ModuleSpec(
-            fullname, self, origin=stem + ("/__init__.py" if is_package else ".py"), is_package=is_package
-        )
-        if is_package:
-            spec.submodule_search_locations.append(stem)
-        spec.has_location = True
-        return spec
-
-    def create_module(self, spec):
-        """Leave it to the machinery."""
-
-    def exec_module(self, module):
-        """Run the module's code, which names where its source is."""
-        code = self.modules[module.__name__][1]
-        _imp._fix_co_filename(code, module.__file__)
-        exec(code, module.__dict__)
-
-
-def marshalled_runtime(loader):
-    """Give the table of the runtime for this Python, checked before it is read; None if there is none."""
+def install_runtime(loader):
+    """Make the runtime that was marshalled for this Python importable, checked before it is read, if there is one."""
     try:
         raw = loader.get_data("runtime/" + MAGIC_NUMBER.hex())
     except OSError:  # no interpreter of this version was at hand when this was packed
-        return None
+        return
     from _blake2 import blake2b
 
     if blake2b(raw[DIGEST_SIZE:], digest_size=DIGEST_SIZE).digest() != raw[:DIGEST_SIZE]:
         sys.exit("%s: error: the runtime is damaged" % os.path.basename(sys.argv[0]))
-    return CarriedRuntime(loader.archive, marshal.loads(raw[DIGEST_SIZE:]))
+    table = marshal.loads(raw[DIGEST_SIZE:])
+    finder = {"__name__": "archimport.runtime.carried"}  # what is here goes when the app becomes `__main__`
+    exec(table[finder["__name__"]][1], finder)
+    sys.meta_path.insert(0, finder["CarriedRuntime"](loader.archive, table))
 
 
 def load_runtime(loader, name):
     """Import the runtime, marshalled for this Python or else from source, and give its module `name`."""
-    carried = marshalled_runtime(loader)
-    if carried:
-        sys.meta_path.insert(0, carried)
+    install_runtime(loader)
     import archimport.bundle.store  # noqa: F401 - what opens the bundle is not to be looked for in it
 
-    module = __import__("archimport.runtime." + name, fromlist=[name])
-    if carried:  # the rest of the runtime comes after the app's own modules
-        sys.meta_path.remove(carried)
-        sys.meta_path.append(carried)
-    return module
+    return __import__("archimport.runtime." + name, fromlist=[name])
 
 
 def drop_other_runtime():

@@ -19,6 +19,7 @@ _KNOWN = {
     "numpy": (False, "its headers and numpy.distutils are for building alone"),
     "psycopg": (False, "writes its own source by __file__, as a program of its developers"),
     "pydantic": (False, "prints where it is installed"),
+    "pygments": (False, "its extension for Sphinx alone asks where its sources are"),
     "python-dateutil": (False, "rebuilds its zones by __file__, as a program of its developers"),
     "scipy": (False, "tells its own frames by __file__"),
 }

@@ -11,10 +11,17 @@ if TYPE_CHECKING:
 #: What `__path__` is for; everything else takes it for a folder.
 _SEARCHES = frozenset({"iter_modules", "walk_packages", "extend_path", "find_spec", "discover"})
 #: What is given the name of a module or package in order to find files beside it.
-_FRAMEWORKS = frozenset({"Flask", "Blueprint", "Quart", "Sanic", "APIFlask", "PackageLoader"})
+_FRAMEWORKS = frozenset({"Flask", "Blueprint", "Quart", "Sanic", "APIFlask", "PackageLoader",
+                         "resource_filename", "resource_isdir", "resource_listdir"})  # fmt: skip
+#: What gives the file of what it is given (the module inspect).
+_FILE_OF = frozenset({"getfile", "getsourcefile", "getabsfile"})
+#: What is given a place in order to tell it to people.
+_TELLERS = frozenset({"print", "echo", "add_row", "debug", "info", "warning", "error", "exception"})
 _PLACES = frozenset({"__file__", "__path__"})
+#: The same by way of `__spec__`.
+_SPEC_PLACES = frozenset({"origin", "submodule_search_locations"})
 #: A source without any of these words is not worth parsing.
-_WORDS = tuple(word.encode() for word in (*_PLACES, *_FRAMEWORKS))
+_WORDS = tuple(word.encode() for word in (*_PLACES, "__spec__", *_FRAMEWORKS, *_FILE_OF))
 
 
 class Finding(NamedTuple):
@@ -47,6 +54,10 @@ def _findings(tree: ast.Module, own: Collection[str]) -> Iterator[Finding]:
             yield Finding(f"finds files by {node.id}", node.lineno)
         if isinstance(node, ast.Attribute) and node.attr == "__file__" and _is_own_module(node.value, own):
             yield Finding("finds files by __file__", node.lineno)
+        if isinstance(node, ast.Attribute) and node.attr in _SPEC_PLACES and _name(node.value) == "__spec__":
+            yield Finding(f"finds files by __spec__.{node.attr}", node.lineno)
+        if isinstance(node, ast.Call) and _name(node.func) in _FILE_OF and any(_is_here(a, own) for a in _given(node)):
+            yield Finding(f"finds files by {_name(node.func)}", node.lineno)
         if isinstance(node, ast.Call) and _name(node.func) in _FRAMEWORKS and any(map(_names_module, _given(node))):
             yield Finding(f"{_name(node.func)} finds files beside a module", node.lineno)
 
@@ -55,6 +66,10 @@ def _harmless(node: ast.AST) -> Iterator[ast.AST]:
     """Give the parts of a node that name the place of a module without opening anything there."""
     if isinstance(node, ast.Call) and _name(node.func) in _SEARCHES:
         yield from (argument for argument in _given(node) if isinstance(argument, ast.Name))
+    if isinstance(node, ast.Call) and _name(node.func) in _TELLERS:
+        for argument in _given(node):
+            parts = argument.values if isinstance(argument, ast.JoinedStr) else [argument]
+            yield from (part.value if isinstance(part, ast.FormattedValue) else part for part in parts)
     if isinstance(node, ast.If) and _is_main_guard(node.test):
         for statement in node.body:
             yield from ast.walk(statement)
@@ -80,6 +95,13 @@ def _is_own_module(value: ast.expr, own: Collection[str]) -> bool:
     if isinstance(value, ast.Subscript):
         return isinstance(value.value, ast.Attribute) and value.value.attr == "modules"
     return isinstance(value, ast.Name) and value.id in own
+
+
+def _is_here(value: ast.expr, own: Collection[str]) -> bool:
+    """Whether this is a package of its own, or the frame that runs."""
+    return _is_own_module(value, own) or (
+        isinstance(value, ast.Call) and _name(value.func) in ("currentframe", "_getframe")
+    )
 
 
 def _names_module(argument: ast.expr) -> bool:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from archimport.runtime.errors import ArchimportError, ConfigError
 from archimport.runtime.extract import folder_of, library_in_cache, package_in_cache
 from archimport.runtime.progress import Progress
-from archimport.runtime.scratch import library_in_memory, package_in_scratch, scratch_folder
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import ModuleType
 
     from archimport.runtime.unit import Unit
 
@@ -25,7 +25,7 @@ def library_path(unit: Unit, path: str) -> str:
     return _first(
         f"the extension module {path!r} cannot be loaded",
         ("from the cache", lambda: library_in_cache(unit, path)),
-        ("from memory", lambda: library_in_memory(unit, path)),
+        ("from memory", lambda: _scratch().library_in_memory(unit, path)),
     )
 
 
@@ -35,7 +35,7 @@ def planned_folder(name: str) -> str:
         folder = _first(
             "a package cannot be unpacked",
             ("in the cache", lambda: folder_of(name)),
-            ("in a temporary folder", lambda: scratch_folder(name)),
+            ("in a temporary folder", lambda: _scratch().scratch_folder(name)),
         )
         _folders.setdefault(name, folder)
     return _folders[name]
@@ -50,10 +50,16 @@ def package_folder(unit: Unit, package: str) -> str:
     _folders[unit.name] = _first(
         f"the package {package!r} cannot be unpacked",
         ("into the cache", lambda: package_in_cache(unit, progress)),
-        ("into a temporary folder", lambda: package_in_scratch(unit, progress)),
+        ("into a temporary folder", lambda: _scratch().package_in_scratch(unit, progress)),
     )
     progress.end()
     return _folders[unit.name]
+
+
+def _scratch() -> ModuleType:
+    from archimport.runtime import scratch  # deferred: where there is a cache it is not needed, and it imports much
+
+    return scratch
 
 
 def _first(failure: str, *ways: tuple[str, Callable[[], str]]) -> str:

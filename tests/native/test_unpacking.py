@@ -236,6 +236,16 @@ def test_why(tmp_path: Path) -> None:
         ("app = Flask(__name__.split('.')[0])", 1),
         ("assert CDLL(__file__[:-3] + '.so').version() >= 3", 1),
         ("if __name__ != '__main__':\n    open(__file__)", 2),
+        ("print('I am', __file__, f'in {__file__}')", None),
+        ("print(open(__file__).read())", 1),
+        ("table.add_row('this module', __file__)", None),
+        ("open(f'{__file__}.txt')", 1),
+        ("os.path.dirname(inspect.getfile(inspect.currentframe()))", 1),
+        ("print(inspect.getfile(type(error)))", None),
+        ("import os\nos.path.dirname(__spec__.origin)", 2),
+        ("import os\nHERE = __spec__.parent", None),
+        ("pkg_resources.resource_filename('acme', 'data')", 1),
+        ("pkg_resources.resource_string('acme', 'data')", None),
     ],
 )
 def test_scan(source: str, found: int | None) -> None:
