@@ -6,16 +6,22 @@ import os
 import sys
 
 from archimport.bundle import format as bundle_format
-from archimport.bundle.format import FOLDER, HEADER_SIZE, Row, Tables
-from archimport.runtime.codec import zstd_module
-from archimport.runtime.errors import ArchimportError, ConfigError, FormatError, LimitError
+from archimport.bundle.format import HEADER_SIZE
+from archimport.bundle.index import FOLDER, Page, key_of
+from archimport.bundle.tables import CODECS, Tables
+from archimport.runtime.codec import prepare
+from archimport.runtime.digest import verify
+from archimport.runtime.errors import ArchimportError, ConfigError, FormatError
 from archimport.runtime.file import ContainerFile
-from archimport.runtime.names import check_name, join
+from archimport.runtime.names import check_name
 from archimport.runtime.store import Entry, Store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from types import ModuleType
+
+    from archimport.bundle.index import Row
 
 #: What `mount` may ask of a bundle: nothing.
 OPTIONS: frozenset[str] = frozenset()
@@ -36,7 +42,7 @@ def open_store(path: str) -> BundleStore:
 
 
 class BundleStore(Store):
-    """A bundle. Opening verifies header, root, tables and tail; a lookup one page; a read one block.
+    """A bundle. Opening verifies header, root and tables; a lookup one page of the index; a read one block.
 
     `meta` is what the bundle says of itself; `layers` are those that this interpreter uses.
     """
@@ -47,7 +53,7 @@ class BundleStore(Store):
     def __init__(self, path: str) -> None:
         self.location = path
         self.file = ContainerFile(path)
-        self._pages: dict[int, tuple[bytes, dict[bytes, tuple[int, ...]]]] = {}
+        self._pages: dict[int, Page] = {}
         self._blocks: dict[int, bytes] = {}
         try:
             self._open()
@@ -58,12 +64,11 @@ class BundleStore(Store):
 
     def _open(self) -> None:
         size = self.file.size
-        self._header = bundle_format.read_header(self.file.read(0, min(size, HEADER_SIZE)), size)
-        end = self.file.read(self._header.root, size - self._header.root)
-        root_size = self._header.root_size
-        self.root = bundle_format.read_root(end[:root_size], self._header)
-        bundle_format.verify(end[root_size:], self.root.tail_digest, "tail")
-        self.tables = Tables(self.file.read(self.root.tables, self._header.root - self.root.tables), self.root)
+        self.header = header = bundle_format.read_header(self.file.read(0, min(size, HEADER_SIZE)), size)
+        middle = self.file.read(header.tables, header.tail - header.tables)
+        tables_size = header.root - header.tables
+        self.root = bundle_format.read_root(middle[tables_size:], header)
+        self.tables = Tables(middle[:tables_size], header, self.root)
         self.meta = self.root.meta
         self.targets = _targets(self.meta)
         self.may_have_libraries = self.meta.get("libraries") != "no"
@@ -74,8 +79,7 @@ class BundleStore(Store):
 
         Then its decoder is loaded, before anything is looked for in the bundle.
         """
-        if self.meta.get("codec") == "zstd":
-            zstd_module()
+        self._prepare_codecs()
         if not self.targets or any(map(_is_this, self.targets)):
             return
         names = [python if platform == "any" else f"{python} on {platform}" for python, platform, _ in self.targets]
@@ -85,54 +89,60 @@ class BundleStore(Store):
             hint="run it with one of these, or pack it for this one",
         )
 
+    def _prepare_codecs(self) -> None:
+        """Load decoders; ConfigError if there is none of what more than bytecode is compressed with."""
+        needed = self.meta.get("codec", "")
+        for name in {needed, *self.meta.get("bytecode", "").split()}:
+            if not prepare(name, self._carried_decoder) and name == needed:
+                hint = "install backports.zstd, or use Python 3.14"
+                raise ConfigError(f"{name} data cannot be read by this interpreter", store=self.location, hint=hint)
+
+    def _carried_decoder(self) -> ModuleType | None:
+        from archimport.runtime.decoder import carried_decoder  # deferred: from Python 3.14 there is one
+
+        return carried_decoder(self)
+
     def lookup(self, path: str) -> Entry | None:
         """Give the entry at `path`, or None; reads and verifies one page of the index at most."""
-        rows = self._rows(path)
-        if not rows:
+        if not path:
+            return Entry(path, is_dir=True)
+        key = key_of(path)
+        number = self.tables.page_of(key)
+        page = self._pages.get(number) or self.page(number)
+        row = next((row for row in page.rows(key) if row.layer in self._layers), None)
+        if row is None:
             return None
-        row = rows[0]
         if row.kind == FOLDER:
-            return Entry(path, is_dir=True, handle=rows)
-        return Entry(path, size=row.size, mtime=0, digest=row.digest, handle=rows)
+            return Entry(path, is_dir=True)
+        return Entry(path, size=row.size, mtime=0, digest=row.digest, handle=row)
 
     def list(self, folder: str) -> Sequence[str]:
         """Give the sorted names of the children of `folder`."""
-        names: set[str] = set()
-        for row in self._rows(folder):
-            if row.kind == FOLDER:
-                names.update(self._children(row))
-        return sorted(names)
-
-    def _children(self, row: Row) -> Iterator[str]:
-        if row.size > bundle_format.MAX_LISTING:
-            raise LimitError("folder has too many children", store=self.location, member=row.path)
-        for name in bundle_format.read_listing(self.content(row)):
-            check_name(join(row.path, name))
-            yield name
+        prefix = key_of(f"{folder}/" if folder else "")
+        names = (
+            check_name(row.path).rpartition("/")[2]
+            for number in self.tables.pages_of(prefix)
+            for row in self.page(number).rows_below(prefix)
+            if row.layer in self._layers
+        )
+        return sorted(set(names))
 
     def read(self, entry: Entry) -> bytes:
         """Give the content of a member; IntegrityError or FormatError if its block is damaged."""
-        rows: tuple[Row, ...] = entry.handle  # type: ignore[assignment]  # what lookup made
-        return self.content(rows[0])
+        return self.content(entry.handle)  # type: ignore[arg-type]  # what lookup made
 
-    def _rows(self, path: str) -> tuple[Row, ...]:
-        number = bundle_format.page_number(path, self.root.page_count)
-        page = self._pages.get(number) or self.load_page(number)
-        raw, found = page
-        places = found.get(path.encode("utf-8", "surrogatepass"), ())
-        return tuple([bundle_format.read_row(raw, at, path) for at in places])
-
-    def load_page(self, number: int) -> tuple[bytes, dict[bytes, tuple[int, ...]]]:
-        """Give a verified page, and where in it the rows of this interpreter's layers are."""
+    def page(self, number: int) -> Page:
+        """Give a page of the index, verified."""
         try:
-            page = self.tables.page(number)
-            raw = self.file.read(page.offset, page.size)
-            bundle_format.verify(raw, page.digest, "page of the index")
-            loaded = self._pages[number] = raw, bundle_format.read_page(raw, self._layers)
+            if number not in self._pages:
+                place = self.tables.page(number)
+                raw = self.file.read(place.offset, place.size)
+                verify(raw, place.digest, "page of the index")
+                self._pages[number] = Page(raw)
+            return self._pages[number]
         except ArchimportError as exc:
             exc.store = self.location
             raise
-        return loaded
 
     def content(self, row: Row) -> bytes:
         """Give the content of a row of the index."""
@@ -160,7 +170,7 @@ class BundleStore(Store):
     def describe(self) -> dict[str, object]:
         """Give size, number of members and blocks, codecs, targets, and what the bundle says of itself."""
         blocks = [self.tables.block(number) for number in range(self.root.blocks)]
-        codecs = {bundle_format.CODECS[block.codec][0] for block in blocks if block.codec in bundle_format.CODECS}
+        codecs = {CODECS[block.codec][0] for block in blocks if block.codec in CODECS}
         return {
             "format": bundle_format.VERSION,
             "size": self.file.size,

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 #: What starts things, by its name in the tail; what is carried: the folder `runtime`, and what reads bundles.
 _STUBS = {"__main__.py": "stub.py", "sitecustomize.py": "site_stub.py"}
-_CARRIED = ("__init__.py", "bundle/__init__.py", "bundle/format.py", "bundle/store.py", "bundle/verify.py")
+_CARRIED = (
+    "__init__.py",
+    *(f"bundle/{name}.py" for name in ("__init__", "format", "index", "store", "tables", "verify")),
+)
 
 
 def carried_sources() -> dict[str, bytes]:

@@ -16,6 +16,7 @@ from archimport.pack.collect import clean_site, collect
 from archimport.pack.compile import compile_sources
 from archimport.pack.inputs import Inputs, sort_inputs
 from archimport.pack.judge import Unpacking
+from archimport.pack.libraries import is_library
 from archimport.pack.resolve import build_projects, install
 from archimport.pack.support import supported_pythons
 from archimport.pack.target import Target, targets_of
@@ -54,6 +55,11 @@ class App(NamedTuple):
     bytecode: list[dict[str, bytes]]
     first: list[str]
     decisions: list[Decision]
+
+    @property
+    def has_libraries(self) -> bool:
+        """Whether some of it is for one kind of machine alone."""
+        return any(is_library(path) for files in (self.files.common, *self.files.own) for path in files)
 
 
 @contextlib.contextmanager

@@ -6,17 +6,14 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from archimport.pack.app import Wanted, built, os_errors_as_pack_errors
+from archimport.pack.decoder import choose_codecs
 from archimport.pack.judge import Unpacking
 from archimport.pack.output import output_for
-from archimport.pack.target import KNOWN_PYTHONS
 from archimport.pack.write import Form
 from archimport.runtime.errors import PackError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
-
-#: The Pythons whose standard library reads zstd (PEP 784).
-_WITH_ZSTD = frozenset(KNOWN_PYTHONS[KNOWN_PYTHONS.index("3.14") :])
 
 
 class Packed(NamedTuple):
@@ -69,11 +66,10 @@ def pack(
         raise PackError(f"a codec and openness are a bundle's, not a {target.kind}'s")
     wanted = Wanted(inputs, requirements, entry, script, python, platform, Unpacking(unpack, no_unpack))
     with built(wanted, target.files, progress) as app:
-        form = Form(codec or _codec_for(app.pythons), open)
         progress("writing")
+        form = Form(choose_codecs(app, codec if target.kind == "bundle" else "deflate"), open)
         size, members = target.write(app, form)
     source_only = [target.python for target in app.targets if target.interpreter is None]
-    without_decoder = [python for python in app.pythons if form.codec == "zstd" and python not in _WITH_ZSTD]
     return Packed(
         target.name,
         target.kind,
@@ -81,13 +77,8 @@ def pack(
         members,
         app.entry,
         app.pythons,
-        form.codec,
+        form.codecs.common,
         [decision.owner for decision in app.decisions if decision.unpack],
         source_only,
-        without_decoder,
+        list(form.codecs.unable),
     )
-
-
-def _codec_for(pythons: Sequence[str]) -> str:
-    """Give zstd if every Python that will read the bundle has a decoder of its own."""
-    return "zstd" if _WITH_ZSTD.issuperset(pythons) else "deflate"

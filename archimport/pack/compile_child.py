@@ -2,10 +2,13 @@
 
 Reads frames of path and source on stdin, each a 4-byte length and the bytes. `pyc` writes a frame for each source: an
 unchecked hash-based pyc (PEP 552), or nothing where it does not compile. `table` writes one frame: the magic, then the
-marshalled table of all modules for the stub of a bundle.
+marshalled table of all modules for the stub of a bundle, each marshalled too.
 """
 
+import __future__
+
 import _imp
+import ast
 import importlib.util
 import marshal
 import sys
@@ -39,6 +42,14 @@ def module(path):
     return (".".join(parts[:-1]), True) if parts[-1] == "__init__" else (".".join(parts), False)
 
 
+def carried(path, source):
+    """Give the marshalled code of a module of the runtime; it imports nothing to say how its annotations are meant."""
+    tree = ast.parse(source)
+    tree.body = [node for node in tree.body if getattr(node, "module", None) != "__future__"]
+    flags = __future__.annotations.compiler_flag
+    return marshal.dumps(compile(tree, path, "exec", flags, dont_inherit=True, optimize=2))
+
+
 def main():
     """Do what the first argument says."""
     warnings.simplefilter("ignore")
@@ -51,7 +62,7 @@ def main():
     table = {}
     for path, source in sources:
         name, is_package = module(path)
-        table[name] = is_package, compile(source, path, "exec", dont_inherit=True, optimize=2)
+        table[name] = is_package, carried(path, source)
     write_frame(importlib.util.MAGIC_NUMBER + marshal.dumps(table))
 
 

@@ -10,14 +10,15 @@ from archimport.bundle.store import PLATFORM
 from archimport.bundle.tail import carried_sources, tail_files
 from archimport.bundle.writer import Member, write_bundle
 from archimport.pack.compile import cached_path, compile_runtime, source_path
-from archimport.pack.libraries import is_library
+from archimport.runtime.decoder import DECODERS
 from archimport.runtime.errors import PackError
 from archimport.zip.writer import write_archive
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from archimport.pack.app import App
+    from archimport.pack.decoder import Codecs
 
 _ZIP_SHEBANG = b"#!/usr/bin/env python3\n"
 _MAIN = {
@@ -27,9 +28,9 @@ _MAIN = {
 
 
 class Form(NamedTuple):
-    """How a bundle is written: its codec, and whether its app sees the environment."""
+    """How a bundle is written: its codecs, and whether its app sees the environment."""
 
-    codec: str
+    codecs: Codecs
     open: bool
 
 
@@ -39,31 +40,35 @@ def write_as_bundle(path: str, app: App, form: Form) -> int:
     sources = carried_sources()
     for target in app.targets:
         runtimes |= compile_runtime(target, sources)
-    members = [*_bytecode_members(app), *_file_members(app)]
-    has_libraries = any(is_library(member.path) for member in members)
+    codecs = form.codecs
+    decoders = [
+        Member(f"{DECODERS}{name}", partial(bytes, content)) for name, content in sorted(codecs.decoders.items())
+    ]
+    members = [*decoders, *_bytecode_members(app, codecs.bytecode), *_file_members(app, codecs.common)]
     meta = {
         "archimport": archimport.__version__,
-        "codec": form.codec,
-        "libraries": "yes" if has_libraries else "no",
+        "bytecode": " ".join(sorted(set(codecs.bytecode))),
+        "codec": codecs.common,
+        "libraries": "yes" if app.has_libraries else "no",
         "open": "yes" if form.open else "no",
-        "targets": " ".join(_targets(app, has_libraries=has_libraries)),
+        "targets": " ".join(_targets(app)),
     }
     if app.entry:
         meta["entry"] = app.entry
-    write_bundle(path, members, meta=meta, tail=tail_files(runtimes), codec=form.codec)
+    write_bundle(path, members, meta=meta, tail=tail_files(runtimes))
     return len(members)
 
 
-def _targets(app: App, *, has_libraries: bool) -> Iterator[str]:
+def _targets(app: App) -> Iterator[str]:
     """Give each target as a bundle says it: Python, platform, layer; a Python that was not asked for has no layer."""
     asked = {target.python for target in app.targets}
     for number, target in enumerate(app.targets):
         name = target.platform.name if target.platform else PLATFORM
         layer = number + 1 if app.files.own[number] else 0
-        yield f"{target.python}/{name if has_libraries or target.platform else 'any'}/{layer}"
+        yield f"{target.python}/{name if app.has_libraries or target.platform else 'any'}/{layer}"
     for python in app.pythons:
         if python not in asked:
-            yield f"{python}/{PLATFORM if has_libraries else 'any'}/0"
+            yield f"{python}/{PLATFORM if app.has_libraries else 'any'}/0"
 
 
 def write_as_zip(path: str, app: App, _: Form) -> int:
@@ -94,7 +99,7 @@ def _main_of(entry: str) -> bytes:
     return _MAIN[bool(colon)].format(module=module, function=function, first=first).encode()
 
 
-def _bytecode_members(app: App) -> Iterator[Member]:
+def _bytecode_members(app: App, codecs: Sequence[str] = ()) -> Iterator[Member]:
     """Give the bytecode: of each target what start-up imports, in that order, then the rest by path."""
     written = set()
     for number, (target, pycs) in enumerate(zip(app.targets, app.bytecode, strict=True)):
@@ -103,11 +108,11 @@ def _bytecode_members(app: App) -> Iterator[Member]:
             layer = app.files.layer_of(source_path(cached), number)
             if (cached, layer) not in written:  # what platforms share is there once
                 written.add((cached, layer))
-                yield Member(cached, partial(bytes, pycs[cached]), layer)
+                yield Member(cached, partial(bytes, pycs[cached]), layer, *codecs[number : number + 1])
 
 
-def _file_members(app: App) -> Iterator[Member]:
+def _file_members(app: App, *codec: str) -> Iterator[Member]:
     """Give the files: of each layer the sources, then the rest, by path."""
     for layer, files in enumerate([app.files.common, *app.files.own]):
         for path in sorted(files, key=lambda path: (not path.endswith(".py"), path)):
-            yield Member(path, files[path].read_bytes, layer)
+            yield Member(path, files[path].read_bytes, layer, *codec)

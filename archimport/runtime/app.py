@@ -8,6 +8,7 @@ import sys
 from archimport.runtime import mount
 from archimport.runtime.entries import drop_replaced_modules, lead_path
 from archimport.runtime.errors import ArchimportError, ConfigError
+from archimport.runtime.garbage import HeldBack
 from archimport.runtime.names import join
 from archimport.runtime.reports import report_as_from_a_folder
 
@@ -57,7 +58,8 @@ def run_entry(entry: str) -> None:
         run_module(name)
         return
     report_as_from_a_folder()
-    value: object = __import__(name, fromlist=("x",))
+    with HeldBack():
+        value: object = __import__(name, fromlist=("x",))
     for attribute in function.split("."):
         value = getattr(value, attribute)
     sys.exit(value())  # type: ignore[operator]  # an entry point is callable (packaging, entry points)

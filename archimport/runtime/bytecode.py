@@ -12,7 +12,6 @@ import marshal
 import sys
 from _frozen_importlib_external import MAGIC_NUMBER
 
-from archimport.runtime import cache
 from archimport.runtime.digest import digest
 
 TYPE_CHECKING = False
@@ -87,6 +86,8 @@ def compile_through_cache(source: bytes, path: str, compile_source: Callable[[],
     tag = sys.implementation.cache_tag
     if tag is None:
         return compile_source()
+    from archimport.runtime import cache  # deferred: what is packed has its bytecode with it
+
     key = f"{tag}-{MAGIC_NUMBER.hex()}-{sys.flags.optimize}-{digest(source).hex()}"
     pyc = cache.get("bytecode", key)
     code = unmarshal(pyc, path) if pyc is not None else None

@@ -12,6 +12,7 @@ from archimport.runtime.errors import ConfigError, IntegrityError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
     from types import ModuleType
     from typing import Protocol
 
@@ -72,7 +73,7 @@ def zstd(data: bytes, size: int) -> bytes:
     module = _module("zstd")
     if zstd_content_size(data) not in (size, None):
         raise IntegrityError(f"zstd frame does not state {size} bytes")
-    limit = {module.DecompressionParameter.window_log_max: 23}
+    limit = {module.ZSTD_d_windowLogMax: 23}
     return _bounded(module.ZstdDecompressor(options=limit), data, size, module.ZstdError)
 
 
@@ -89,38 +90,40 @@ def zstd_content_size(data: bytes) -> int | None:
     return int.from_bytes(data[start : start + width], "little") + (256 if width == 2 else 0)
 
 
-#: Where a codec's decoder may be; the first of zstd's is there from Python 3.14.
-_PLACES = {"bzip2": ("bz2",), "lzma": ("lzma",), "zstd": ("compression.zstd", "backports.zstd")}
+#: Where a codec's decoder may be, the interpreter's own first. zstd's is a C module, from Python 3.14; the package
+#: around it would cost as much as what it reads.
+_PLACES = {"bzip2": ("bz2",), "lzma": ("lzma",), "zstd": ("_zstd", "backports.zstd._zstd")}
 _modules: dict[str, ModuleType] = {}
 
 
-def prepare(name: str) -> None:
-    """Load the decoder of a codec, if there is one: later it might be looked for in what it is to read."""
-    if name in _PLACES:
-        try:
-            _module(name)
-        except ConfigError:  # said when something is to be decompressed
-            return
+def prepare(name: str, carried: Callable[[], ModuleType | None] | None = None) -> bool:
+    """Load the decoder of a codec, if there is one: later it might be looked for in what it is to read.
+
+    `carried` gives one that the store brings, for an interpreter without its own. Whether there is one.
+    """
+    if name in _PLACES and name not in _modules:
+        module = _import(_PLACES[name][:1]) or (carried and carried()) or _import(_PLACES[name][1:])
+        if module is not None:
+            _modules.setdefault(name, module)
+    return name not in _PLACES or name in _modules
 
 
 def _module(name: str) -> ModuleType:
     """Give the decoder of a codec, always the same one; ConfigError if this interpreter has none."""
-    for place in _PLACES[name]:
-        if name in _modules:
-            break
-        try:
-            _modules[name] = __import__(place, fromlist=("x",))
-        except ImportError:
-            continue
-    if name not in _modules:
+    if not prepare(name):
         hint = "install backports.zstd, or use Python 3.14" if name == "zstd" else None
         raise ConfigError(f"{name} data cannot be read by this interpreter", hint=hint)
     return _modules[name]
 
 
-def zstd_module() -> ModuleType:
-    """Give the module that reads and writes zstd; ConfigError where there is none."""
-    return _module("zstd")
+def _import(places: Iterable[str]) -> ModuleType | None:
+    for place in places:
+        try:
+            module: ModuleType = __import__(place, fromlist=("x",))
+        except ImportError:
+            continue
+        return module
+    return None
 
 
 def _bounded(decoder: _Decompressor, data: bytes, size: int, error: type[Exception]) -> bytes:

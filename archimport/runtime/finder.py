@@ -6,6 +6,7 @@ import sys
 from _frozen_importlib import ModuleSpec
 from _frozen_importlib_external import BYTECODE_SUFFIXES, EXTENSION_SUFFIXES, SOURCE_SUFFIXES
 
+from archimport.runtime.bytecode import cached_member
 from archimport.runtime.loader import LOADERS, StoreLoader
 from archimport.runtime.names import join
 from archimport.runtime.native import ALL_LOADERS
@@ -87,6 +88,9 @@ class StoreFinder:
         if package is not None:
             spec.submodule_search_locations = [f"{self.store.location}/{package}"]
         spec.has_location = True
+        if loader is StoreLoader and sys.pycache_prefix is None:  # sooner than importlib would find it
+            cached = cached_member(entry.path)
+            spec.cached = f"{self.store.location}/{cached}" if cached else None
         return spec
 
     def invalidate_caches(self) -> None:

@@ -16,7 +16,7 @@ from _frozen_importlib_external import (
 )
 
 from archimport.runtime import bytecode
-from archimport.runtime.errors import ArchimportError
+from archimport.runtime.errors import ArchimportError, ConfigError
 from archimport.runtime.lines import tell_linecache
 from archimport.runtime.location import member_of
 
@@ -158,7 +158,10 @@ class StoreLoader(SourceLoader):
         cached = self.store.lookup(member) if member and not self._is_transformer() else None
         if cached is None or cached.is_dir:
             return None
-        pyc = self.store.read(cached)
+        try:
+            pyc = self.store.read(cached)
+        except ConfigError:  # compressed with what this interpreter has no decoder of
+            return None
         fresh = bytecode.is_fresh(pyc, self._read_source)
         return bytecode.unmarshal(pyc, self.path) if fresh else None
 

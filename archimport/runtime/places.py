@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from archimport.runtime.errors import ArchimportError, ConfigError
 from archimport.runtime.extract import folder_of, library_in_cache, package_in_cache
-from archimport.runtime.progress import Progress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,6 +45,8 @@ def package_folder(unit: Unit, package: str) -> str:
 
     ConfigError, with both reasons, if they can be written neither into the cache nor into a temporary folder.
     """
+    from archimport.runtime.progress import Progress  # deferred: libraries alone show none
+
     progress = Progress(f"unpacking {package}", len(unit.files))
     _folders[unit.name] = _first(
         f"the package {package!r} cannot be unpacked",

@@ -137,7 +137,11 @@ def unit_named(store: Store, name: str) -> Unit:
 def unit_of_library(store: Store, path: str) -> Unit:
     """Give the unit of an extension module; one of its own, in a store that says nothing of it."""
     name = plan_of(store).libraries.get(path)
-    return unit_named(store, name) if name else Unit(store, f"{digest(_read(store, path)).hex()}\t-\t{path}".encode())
+    if name:
+        return unit_named(store, name)
+    entry = _entry(store, path)
+    content = entry.digest or digest(store.read(entry))
+    return Unit(store, f"{content.hex()}\t-\t{path}".encode())
 
 
 def _read(store: Store, path: str) -> bytes:

@@ -13,8 +13,8 @@ LINE = re.compile(r"^([0-9a-f]{4})  ((?:[0-9a-f]{2} ?)+|[0-9a-f]{2}\*\d+)(?:  |$
 
 def test_example(tmp_path: Path) -> None:
     path = tmp_path / "x.arc"
-    members = [Member("hi.py", lambda: b"print('hi')\n")]
-    write_bundle(str(path), members, meta={"entry": "hi"}, tail={"__main__.py": b"1\n"}, codec="stored")
+    members = [Member("hi.py", lambda: b"print('hi')\n", codec="stored")]
+    write_bundle(str(path), members, meta={"entry": "hi"}, tail={"__main__.py": b"1\n"})
     text = DOCUMENT.read_text(encoding="utf-8").partition("```hex\n")[2].partition("```")[0]
     decoded = b""
     for offset, shown in LINE.findall(text):

@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import archimport
+from archimport.bundle.store import BundleStore
 from archimport.runtime.hook import path_hook, registry
 from archimport.runtime.store import Changes
 
@@ -346,9 +347,10 @@ def test_remembered_failure_does_not_grow(tmp_path: Path) -> None:
 
 
 def test_metadata_of_a_damaged_store_is_no_missing_package(tmp_path: Path) -> None:
-    file = Path(build_bundle(TREE, tmp_path / "store"))
+    many = {f"module_of_a_long_name_{number}.py": "" for number in range(300)}  # more than a page has
+    file = Path(build_bundle(TREE | many, tmp_path / "store"))
     data = bytearray(file.read_bytes())
-    data[260] ^= 1
+    data[BundleStore(str(file)).tables.page(0).offset] ^= 1
     file.write_bytes(data)
     with archimport.mount(file), pytest.raises(archimport.IntegrityError):
         importlib.metadata.version("anything")

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import archimport
+from archimport.bundle.compress import compressor
 from archimport.runtime import atomic, cache, codec
 from archimport.runtime.file import ContainerFile
 from archimport.runtime.location import member_of, split_file, split_scheme
@@ -38,7 +39,7 @@ def zip_lzma(data: bytes) -> bytes:
 
 
 def zstd(data: bytes) -> bytes:
-    return codec.zstd_module().compress(data)
+    return compressor("zstd").compress(data)
 
 
 CODECS: dict[str, tuple[Callable[[bytes], bytes], Callable[[bytes, int], bytes]]] = {
@@ -83,8 +84,8 @@ def test_codec_refuses_what_follows(name: str) -> None:
 
 
 def test_zstd_frame_that_states_no_size() -> None:
-    module = codec.zstd_module()
-    packer = module.ZstdCompressor()
+    assert codec.prepare("zstd")
+    packer = codec._modules["zstd"].ZstdCompressor()
     frame = packer.compress(RAW[:100], packer.FLUSH_BLOCK) + packer.flush()
     assert codec.zstd_content_size(frame) is None
     assert codec.zstd(frame, 100) == RAW[:100]

@@ -1,0 +1,120 @@
+"""The tables of a bundle: where its blocks and the pages of its index are. Rows are read on demand."""
+
+from __future__ import annotations
+
+import struct
+
+from archimport.bundle.format import HEADER_SIZE
+from archimport.bundle.index import MAX_PAGE
+from archimport.runtime import codec
+from archimport.runtime.digest import verify
+from archimport.runtime.errors import FormatError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from archimport.bundle.format import Header, Root
+
+#: Codecs of blocks: number to (name, decompressor).
+CODECS = {0: ("stored", codec.stored), 1: ("deflate", codec.deflate), 2: ("zstd", codec.zstd)}
+CODEC_NUMBERS = {name: number for number, (name, _) in CODECS.items()}
+MAX_BLOCK = 1 << 30
+_BLOCK = struct.Struct("<QIIB3s32s")
+_PAGE = struct.Struct("<QI32s")
+
+
+class Block:
+    """Where a block is stored, how, and the digest of what is stored."""
+
+    __slots__ = ("codec", "digest", "offset", "raw", "stored")
+
+    def __init__(self, offset: int, stored: int, raw: int, codec: int, digest: bytes) -> None:
+        self.offset = offset
+        self.stored = stored
+        self.raw = raw
+        self.codec = codec
+        self.digest = digest
+
+    def pack(self) -> bytes:
+        """Give the row of the block table."""
+        return _BLOCK.pack(self.offset, self.stored, self.raw, self.codec, b"", self.digest)
+
+    def unpack(self, data: bytes) -> bytes:
+        """Give the raw bytes of the block from what is stored: verified first, then decompressed."""
+        verify(data, self.digest, "block")
+        if self.codec not in CODECS:
+            raise FormatError(f"block has an unknown codec: {self.codec}")
+        return CODECS[self.codec][1](data, self.raw)
+
+
+class PagePlace:
+    """Where a page of the index is, and its digest; `first` is the key that it begins with."""
+
+    __slots__ = ("digest", "first", "offset", "size")
+
+    def __init__(self, offset: int, size: int, digest: bytes, first: bytes) -> None:
+        self.offset = offset
+        self.size = size
+        self.digest = digest
+        self.first = first
+
+    def pack(self) -> bytes:
+        """Give the row of the page table."""
+        return _PAGE.pack(self.offset, self.size, self.digest)
+
+
+def pack_tables(blocks: Iterable[Block], pages: Sequence[PagePlace]) -> bytes:
+    """Give both tables, and behind them the keys that pages begin with."""
+    rows = b"".join([*(block.pack() for block in blocks), *(page.pack() for page in pages)])
+    return rows + b"\0".join([page.first for page in pages])
+
+
+class Tables:
+    """The block table and the page table, rows read on demand."""
+
+    __slots__ = ("_end", "_firsts", "_pages", "_raw", "_root")
+
+    def __init__(self, raw: bytes, header: Header, root: Root) -> None:
+        verify(raw, root.tables_digest, "tables")
+        self._raw = raw
+        self._root = root
+        self._end = header.tables
+        self._pages = root.blocks * _BLOCK.size
+        self._firsts = raw[self._pages + root.page_count * _PAGE.size :].split(b"\0")
+        if len(self._firsts) != root.page_count:
+            raise FormatError("tables are damaged")
+
+    def block(self, number: int) -> Block:
+        """Give a row of the block table; FormatError if there is none or it lies outside the blocks."""
+        if number >= self._root.blocks:
+            raise FormatError(f"there is no block {number}")
+        offset, stored, raw, codec, padding, digest = _BLOCK.unpack_from(self._raw, number * _BLOCK.size)
+        if not HEADER_SIZE <= offset <= offset + stored <= self._root.pages or raw > MAX_BLOCK or any(padding):
+            raise FormatError(f"block {number} is not where blocks are")
+        return Block(offset, stored, raw, codec, digest)
+
+    def page(self, number: int) -> PagePlace:
+        """Give a row of the page table; FormatError if it lies outside the pages."""
+        offset, size, digest = _PAGE.unpack_from(self._raw, self._pages + number * _PAGE.size)
+        if not self._root.pages <= offset <= offset + size <= self._end or size > MAX_PAGE:
+            raise FormatError(f"page {number} is not where pages are")
+        return PagePlace(offset, size, digest, self._firsts[number])
+
+    def page_of(self, key: bytes) -> int:
+        """Give the number of the page that a key is in, if in any: the last one that does not begin behind it."""
+        low, high = 0, len(self._firsts) - 1
+        while low < high:
+            middle = (low + high + 1) // 2
+            if self._firsts[middle] <= key:
+                low = middle
+            else:
+                high = middle - 1
+        return low
+
+    def pages_of(self, prefix: bytes) -> Iterator[int]:
+        """Give the numbers of the pages that keys with a prefix are in, if they are anywhere."""
+        number = self.page_of(prefix)
+        yield number
+        while (number := number + 1) < len(self._firsts) and self._firsts[number].startswith(prefix):
+            yield number

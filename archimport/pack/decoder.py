@@ -1,0 +1,75 @@
+"""What a bundle is compressed with, and the zstd decoders that it carries for Pythons without one of their own."""
+
+from __future__ import annotations
+
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from archimport.pack.inputs import Inputs
+from archimport.pack.libraries import is_library
+from archimport.pack.resolve import install
+from archimport.pack.target import KNOWN_PYTHONS, THIS_PYTHON
+from archimport.runtime.errors import PackError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from archimport.pack.app import App
+    from archimport.pack.target import Target
+
+#: The Pythons whose standard library reads zstd (PEP 784).
+WITH_ZSTD = frozenset(KNOWN_PYTHONS[KNOWN_PYTHONS.index("3.14") :])
+#: In bytes: what is smaller gains less by zstd than a decoder takes.
+_WORTH_A_DECODER = 4 << 20
+
+
+class Codecs(NamedTuple):
+    """Codecs of what every reader needs, and of each target's bytecode; `decoders` are contents by file name.
+
+    `unable` are Pythons that cannot read the first.
+    """
+
+    common: str
+    bytecode: Sequence[str]
+    decoders: Mapping[str, bytes]
+    unable: Sequence[str]
+
+
+def choose_codecs(app: App, asked: str | None) -> Codecs:
+    """Choose: zstd for what those alone read who can read it, else deflate; all as `asked`, if that is given."""
+    if asked not in (None, "zstd"):
+        return Codecs(asked, [asked] * len(app.targets), {}, [])
+    is_worth_it = bool(asked) or _size(app) >= _WORTH_A_DECODER
+    with tempfile.TemporaryDirectory(prefix="archimport-") as scratch:
+        files = [_decoder_for(target, Path(scratch)) if is_worth_it else None for target in app.targets]
+        decoders = {file.name: file.read_bytes() for file in files if file is not None}
+    able = [target.python in WITH_ZSTD or file is not None for target, file in zip(app.targets, files, strict=True)]
+    served = WITH_ZSTD | {target.python for target, is_able in zip(app.targets, able, strict=True) if is_able}
+    unable = [python for python in app.pythons if python not in served]
+    others = not (all(able) and (app.has_libraries or any(target.platform for target in app.targets)))
+    common = "deflate" if asked is None and (unable or (others and not WITH_ZSTD.issuperset(app.pythons))) else "zstd"
+    bytecode = ["zstd" if asked or is_able else "deflate" for is_able in able]
+    return Codecs(common, bytecode, decoders, unable if common == "zstd" else [])
+
+
+def _size(app: App) -> int:
+    """Give how much of an app is read as it starts, and may be: all but libraries."""
+    bytecode = sum(len(pyc) for pycs in app.bytecode for pyc in pycs.values())
+    return bytecode + sum(file.stat().st_size for path, file in app.files.seen(0).items() if path.endswith(".py"))
+
+
+def _decoder_for(target: Target, scratch: Path) -> Path | None:
+    """Give the extension module that a target reads zstd with, if it needs one and there is one."""
+    if target.python in WITH_ZSTD:
+        return None
+    if target.python == THIS_PYTHON and target.platform is None:
+        spec = find_spec("backports.zstd._zstd")
+        return Path(spec.origin) if spec is not None and spec.origin and is_library(spec.origin) else None
+    folder = scratch / f"{target.python}-{target.platform.tag if target.platform else ''}"
+    try:
+        install(Inputs(["backports.zstd"], [], [], []), [], target, folder)
+    except PackError:  # no network, or no wheel: then there is deflate
+        return None
+    return next(folder.glob("backports/zstd/_zstd.*.[sp][oy]*"), None)
