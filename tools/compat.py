@@ -3,7 +3,8 @@
 Without requirements it runs the programs in `programs/`, each with what it says that it requires; for a requirement it
 imports what its distribution holds. All is installed into one folder, which is the oracle, and packed into one store of
 each kind. A program runs in a fresh interpreter that has nothing else: from the folder and from each store, twice, and
-from each store once more where no cache can be had. `--write` makes docs/compatibility.md. Exit status 1 if something
+from each store once more where no cache can be had. Starts are timed as those of an app of all programs, which is told
+which one to run: its file in the folder, and the bundle. `--write` makes docs/compatibility.md. Exit status 1 if something
 works from the folder and not from a store, or if the second start of a program writes anything.
 """
 
@@ -27,8 +28,19 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[1]
 PROGRAMS = Path(__file__).with_name("programs")
 KINDS = {"bundle": "arc", "zip": "zip", "SQLite": "db"}
-#: How often the second start is timed, one time from the folder and one from the first store in turn; the best counts.
-_ROUNDS = 5
+#: How often a start is timed, from the folder and from the bundle in turn; the best counts.
+_ROUNDS = 7
+#: The app that is timed: its module, and what it is.
+APP = "compat_app"
+APP_SOURCE = """
+import sys
+
+def main():
+    __import__(f"{__name__}_{sys.argv[1]}" if __name__ != "__main__" else f"compat_app_{sys.argv[1]}")
+
+if __name__ == "__main__":
+    main()
+"""
 #: Runs the program that `sys.argv` names from the place that it names, and says how many bytes of memory it took.
 RUNNER = """
 import sys
@@ -71,6 +83,7 @@ class Row(NamedTuple):
     name: str
     version: str
     outcomes: dict[str, Outcome]
+    ratio: float | None
 
 
 def programs() -> list[Program]:
@@ -115,6 +128,20 @@ def run(place: Path, program: Program, cache: Path) -> Outcome:
     return Outcome(error, seconds, 0 if error else int(done.stdout.split()[-1]), len(files_below(cache) - before))
 
 
+def time_starts(folder: Path, bundle: Path, program: Program, cache: Path) -> float:
+    """Give the best start of the app from the bundle against the best one from the folder."""
+    environment = {name: os.environ[name] for name in ("PATH", "HOME", "COMPAT_POSTGRESQL") if name in os.environ}
+    environment["XDG_CACHE_HOME"] = str(cache)
+    best: dict[Path, float] = {}
+    for _ in range(_ROUNDS):
+        for app in (folder / f"{APP}.py", bundle):
+            start = time.perf_counter()
+            command = [sys.executable, "-E", "-s", "-S", str(app), program.name]
+            subprocess.run(command, env=environment, check=True, capture_output=True, timeout=600)
+            best[app] = min(best.get(app, 1e9), time.perf_counter() - start)
+    return best[bundle] / best[folder / f"{APP}.py"]
+
+
 def files_below(cache: Path) -> set[tuple[str, int]]:
     """Give the files in archimport's part of a cache, each in its state; what tools of others keep there is theirs."""
     return {(str(path), path.lstat().st_mtime_ns) for path in cache.glob("archimport/**/*") if not path.is_dir()}
@@ -130,10 +157,14 @@ def try_all(chosen: list[Program], requirements: list[str], kinds: list[str], sc
     for program in chosen:
         if program.folder:
             shutil.copytree(program.folder, folder / program.folder.name)
+        shutil.copyfile(program.file, folder / f"{APP}_{program.name}.py")
+    (folder / f"{APP}.py").write_text(APP_SOURCE, encoding="utf-8")
+    subprocess.run([sys.executable, "-m", "compileall", "-q", "-l", str(folder)], check=True)
     places = {"folder": folder, **{kind: scratch / f"store.{KINDS[kind]}" for kind in kinds}}
     for kind in kinds:
         say(f"packing {kind}")
-        command = [sys.executable, "-m", "archimport", "pack", str(folder), "-o", str(places[kind])]
+        command = [sys.executable, "-m", "archimport", "pack", str(folder), "-o", str(places[kind]), "--no-unpack", APP]
+        command += ["-e", f"{APP}:main"] if kind == "bundle" else []
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=ROOT)
     nothing.mkdir()
     nothing.chmod(0o777)  # others may write into it, so that it is no place for what is executed
@@ -141,13 +172,10 @@ def try_all(chosen: list[Program], requirements: list[str], kinds: list[str], sc
         say(program.name)
         outcomes = {f"{kind} {start}": run(place, program, cache) for kind, place in places.items() for start in "12"}
         outcomes |= {f"{kind} 0": run(places[kind], program, nothing) for kind in kinds}
-        timed = [(run(folder, program, cache), run(places[kinds[0]], program, cache)) for _ in range(_ROUNDS)]
-        seconds = {
-            name: min(pair[at].seconds for pair in timed) for at, name in enumerate(("folder 2", f"{kinds[0]} 2"))
-        }
-        outcomes |= {name: outcomes[name]._replace(seconds=best) for name, best in seconds.items()}
+        works = "bundle" in kinds and not (outcomes["folder 2"].error or outcomes["bundle 2"].error)
+        ratio = time_starts(folder, places["bundle"], program, cache) if works else None
         version = distribution_in(folder, re.split(r"[^\w.-]", program.requires[0])[0]).version
-        yield Row(program.name, version, outcomes)
+        yield Row(program.name, version, outcomes, ratio)
 
 
 def failures(rows: list[Row]) -> list[str]:
@@ -170,9 +198,9 @@ def table(rows: list[Row], kinds: list[str]) -> str:
         said = {which: "fails" if outcome.error else "works" for which, outcome in row.outcomes.items()}
         places = ["folder 2", *(f"{kind} 2" for kind in kinds), *(f"{kind} 0" for kind in kinds)]
         again, alone = row.outcomes[f"{kinds[0]} 2"], row.outcomes[f"{kinds[0]} 0"]
-        folder = row.outcomes["folder 2"]
-        ratios = [again.seconds / folder.seconds, alone.memory / max(again.memory, 1)]
-        lines.append([row.name, row.version, *(said[place] for place in places), *(f"{ratio:.2f}" for ratio in ratios)])
+        ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
+        memory = f"{alone.memory / max(again.memory, 1):.2f}"
+        lines.append([row.name, row.version, *(said[place] for place in places), ratio, memory])
     works = [sum(not row.outcomes[place].error for row in rows) for place in places]
     lines.append(["**working**", "", *(f"{count} of {len(rows)}" for count in works), "", ""])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
