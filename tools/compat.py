@@ -3,9 +3,9 @@
 Without requirements it runs the programs in `programs/`, each with what it says that it requires; for a requirement it
 imports what its distribution holds. All is installed into one folder, which is the oracle, and packed into one store of
 each kind. A program runs in a fresh interpreter that has nothing else: from the folder and from each store, twice, and
-from each store once more where no cache can be had. Starts are timed as those of an app of all programs, which is told
-which one to run: its file in the folder, and the bundle. `--write` makes docs/compatibility.md. Exit status 1 if something
-works from the folder and not from a store, or if the second start of a program writes anything.
+from each store once more where no cache can be had. Starts are timed as those of one app, which is told which of the
+programs to run: its file in the folder, and its bundle. `--write` makes docs/compatibility.md. Exit status 1 if
+something works from the folder and not from a store, or if the second start of a program writes anything.
 """
 
 from __future__ import annotations

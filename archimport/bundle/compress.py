@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from archimport.runtime.errors import ConfigError
 
@@ -11,26 +11,28 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-class Compressor(NamedTuple):
-    """How blocks are made: of how many bytes, and by what; ConfigError if that is not to be had here."""
+def compressor(codec: str, level: int | None = None) -> Callable[[bytes], bytes]:
+    """Give what compresses in this way, as hard as it can or as `level` says.
 
-    block_size: int
-    compress: Callable[[bytes], bytes]
-
-
-def compressor(codec: str) -> Compressor:
-    """Give what compresses in this way; ConfigError if there is none."""
-    if codec not in _COMPRESSORS:
-        raise ConfigError(f"unknown codec {codec!r}", hint=f"one of {', '.join(_COMPRESSORS)}")
-    return _COMPRESSORS[codec]
-
-
-def _deflate(raw: bytes) -> bytes:
-    packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
-    return packer.compress(raw) + packer.flush()
+    ConfigError if there is no such codec or level, or nothing here that writes it.
+    """
+    if codec not in _MAKERS:
+        raise ConfigError(f"unknown codec {codec!r}", hint=f"one of {', '.join(_MAKERS)}")
+    if level is not None and level < 1:
+        raise ConfigError(f"there is no level {level}", hint="the lowest one is 1")
+    make, best, highest = _MAKERS[codec]
+    return make(best if level is None else min(level, highest))
 
 
-def _zstd(raw: bytes) -> bytes:
+def _deflate(level: int) -> Callable[[bytes], bytes]:
+    def compress(raw: bytes) -> bytes:
+        packer = zlib.compressobj(level, zlib.DEFLATED, -zlib.MAX_WBITS)
+        return packer.compress(raw) + packer.flush()
+
+    return compress
+
+
+def _zstd(level: int) -> Callable[[bytes], bytes]:
     try:
         from compression import zstd  # type: ignore[import-not-found]  # from Python 3.14
     except ImportError:
@@ -38,13 +40,17 @@ def _zstd(raw: bytes) -> bytes:
             from backports import zstd
         except ImportError:
             raise ConfigError("nothing here writes zstd", hint="install backports.zstd, or use Python 3.14") from None
-    compressed: bytes = zstd.compress(raw, 19)
-    return compressed
+
+    def compress(raw: bytes) -> bytes:
+        compressed: bytes = zstd.compress(raw, level)
+        return compressed
+
+    return compress
 
 
-#: zstd finds more in large blocks, and passes over what is not wanted quickly.
-_COMPRESSORS = {
-    "stored": Compressor(192 << 10, bytes),
-    "deflate": Compressor(192 << 10, _deflate),
-    "zstd": Compressor(512 << 10, _zstd),
+#: For each codec: what makes its compressor for a level, the level to take, and the highest (they read alike).
+_MAKERS: dict[str, tuple[Callable[[int], Callable[[bytes], bytes]], int, int]] = {
+    "stored": (lambda _: bytes, 1, 1),
+    "deflate": (_deflate, 9, 9),
+    "zstd": (_zstd, 19, 22),
 }

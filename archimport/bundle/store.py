@@ -92,10 +92,14 @@ class BundleStore(Store):
     def _prepare_codecs(self) -> None:
         """Load decoders; ConfigError if there is none of what more than bytecode is compressed with."""
         needed = self.meta.get("codec", "")
+        hint = "install backports.zstd, or use Python 3.14"
         for name in {needed, *self.meta.get("bytecode", "").split()}:
-            if not prepare(name, self._carried_decoder) and name == needed:
-                hint = "install backports.zstd, or use Python 3.14"
-                raise ConfigError(f"{name} data cannot be read by this interpreter", store=self.location, hint=hint)
+            try:
+                if not prepare(name, self._carried_decoder):
+                    raise ConfigError(f"{name} data cannot be read by this interpreter", store=self.location, hint=hint)
+            except ArchimportError:
+                if name == needed:
+                    raise
 
     def _carried_decoder(self) -> ModuleType | None:
         from archimport.runtime.decoder import carried_decoder  # deferred: from Python 3.14 there is one

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from archimport.bundle import format as bundle_format
@@ -18,7 +21,11 @@ from archimport.runtime.names import check_name
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+#: In bytes, before compression: what is imported lazily should not have to read much else.
+BLOCK_SIZE = 192 << 10
 PAGE_SIZE = 8192
+#: How many blocks may be in the hands of the threads.
+_WAITING = 16
 LAUNCH = b"#!/usr/bin/env -S python3 -I\n"
 
 
@@ -40,19 +47,21 @@ def write_bundle(
     *,
     meta: Mapping[str, str],
     tail: Mapping[str, bytes],
+    level: int | None = None,
 ) -> None:
     """Write `members`, in the given order, as an executable bundle at `path`.
 
-    `meta` says what the bundle is (docs/bundle-format.md), `tail` are the files of the zip at its end. Blocks that a
-    codec does not make smaller are stored. LimitError or FormatError if the format cannot hold it, ConfigError for a
-    codec that is not to be had here; OSError passes through.
+    `meta` says what the bundle is (docs/bundle-format.md), `tail` are the files of the zip at its end, `level` is how
+    hard compressors try. Blocks that a codec does not make smaller are stored. LimitError or FormatError if the format
+    cannot hold it, ConfigError for a codec or level that is not to be had here; OSError passes through.
     """
 
     def write(file: BinaryIO) -> None:
         file.write(bytes(HEADER_SIZE))
-        blocks = _Blocks(file)
-        rows = [blocks.add(member) for member in members]
-        blocks.flush()
+        with ThreadPoolExecutor(os.cpu_count()) as threads:
+            blocks = _Blocks(file, level, threads)
+            rows = [blocks.add(member) for member in members]
+            blocks.finish()
         rows += [Row(folder, FOLDER, layer) for folder, layer in folders_of(rows)]
         _finish(file, rows, blocks.table, dict(meta), tail)
 
@@ -60,42 +69,58 @@ def write_bundle(
 
 
 class _Blocks:
-    """Gather contents of one codec into blocks, equal contents once, and write each block when it is full."""
+    """Gather contents of one codec into blocks, equal contents once; threads compress them, they are written in order.
 
-    def __init__(self, file: BinaryIO) -> None:
+    `table` is complete when `finish` has been called.
+    """
+
+    def __init__(self, file: BinaryIO, level: int | None, threads: ThreadPoolExecutor) -> None:
         self._file = file
+        self._level = level
+        self._threads = threads
         self._codec = "stored"
         self._offset = HEADER_SIZE
         self._buffer = bytearray()
-        self._places: dict[bytes, tuple[int, int]] = {}
+        self._places: dict[tuple[str, bytes], tuple[int, int]] = {}
+        self._waiting: deque[tuple[str, bytes, Future[bytes]]] = deque()
         self.table: list[Block] = []
 
     def add(self, member: Member) -> Row:
         path, layer, content = check_name(member.path), member.layer, member.read()
         if len(content) > MAX_BLOCK or layer not in range(256):
             raise LimitError(f"member of {len(content)} bytes in layer {layer} does not fit a bundle", member=path)
-        key = digest(content)
+        key = member.codec, digest(content)
         if key not in self._places:
-            filled = len(self._buffer) + len(content)
-            if member.codec != self._codec or filled > compressor(self._codec).block_size:
-                self.flush()
+            if member.codec != self._codec or len(self._buffer) + len(content) > BLOCK_SIZE:
+                self._end_block()
                 self._codec = member.codec
-            self._places[key] = len(self.table), len(self._buffer)
+            self._places[key] = len(self.table) + len(self._waiting), len(self._buffer)
             self._buffer += content
         block, offset = self._places[key]
-        return Row(path, FILE, layer, block, offset, len(content), key)
+        return Row(path, FILE, layer, block, offset, len(content), key[1])
 
-    def flush(self) -> None:
-        if not self._buffer:
-            return
-        raw = bytes(self._buffer)
-        codec, stored = self._codec, compressor(self._codec).compress(raw)
+    def finish(self) -> None:
+        self._end_block()
+        while self._waiting:
+            self._write_block()
+
+    def _end_block(self) -> None:
+        if self._buffer:
+            raw = bytes(self._buffer)
+            compressed = self._threads.submit(compressor(self._codec, self._level), raw)
+            self._waiting.append((self._codec, raw, compressed))
+            self._buffer.clear()
+        if len(self._waiting) > _WAITING:
+            self._write_block()
+
+    def _write_block(self) -> None:
+        codec, raw, compressed = self._waiting.popleft()
+        stored = compressed.result()
         if len(stored) >= len(raw):
             codec, stored = "stored", raw
         self.table.append(Block(self._offset, len(stored), len(raw), CODEC_NUMBERS[codec], digest(stored)))
         self._file.write(stored)
         self._offset += len(stored)
-        self._buffer.clear()
 
 
 def _finish(

@@ -48,6 +48,7 @@ def input_options(command: Callable[..., object]) -> Callable[..., object]:
     help="A Python to pack for; by default this one, and the others that can run the result.",
 )
 @click.option("--codec", type=click.Choice(["stored", "deflate", "zstd"]), help="Compress a bundle in this way.")
+@click.option("--level", type=int, metavar="N", help="How hard to compress a bundle: to 9 for deflate, to 22 for zstd.")
 @click.option("--open", "is_open", is_flag=True, help="Let a bundle's app see the environment that it runs in.")
 @json_option
 def command(
@@ -61,6 +62,7 @@ def command(
     unpack: tuple[str, ...],
     no_unpack: tuple[str, ...],
     codec: str | None,
+    level: int | None,
     is_open: bool,
     as_json: bool,
 ) -> None:
@@ -82,6 +84,7 @@ def command(
             unpack=unpack,
             no_unpack=no_unpack,
             codec=codec,
+            level=level,
             open=is_open,
             progress=progress,
         )

@@ -47,6 +47,7 @@ def pack(
     unpack: Sequence[str] = (),
     no_unpack: Sequence[str] = (),
     codec: str | None = None,
+    level: int | None = None,
     open: bool = False,  # noqa: A002 - the word of the command line
     progress: Callable[[str], object] = str,
 ) -> Packed:
@@ -55,19 +56,19 @@ def pack(
     Inputs are requirements, projects, wheels and plain folders; `requirements` are requirement files. The app starts at
     `entry` (`MODULE` or `MODULE:FUNC`) or at a console `script`. `python` names the versions to pack for; by default it
     is this one, and the others on which the result is complete; `platform` are tags of wheels to pack for, by default
-    those of this machine. What opens files by their place is found out and
-    unpacked when it runs; `unpack` and `no_unpack` name distributions or packages, or patterns of them, for which that
-    went wrong. `open` lets a bundle's app see the environment that it
-    runs in. The channel main of a database (`.db`, or a URL) gets a release. `progress` is told each stage. PackError,
-    ConfigError or LimitError if it does not work out; then an old `output` is as it was.
+    those of this machine. What opens files by their place is found out and unpacked when it runs; `unpack` and
+    `no_unpack` name distributions or packages, or patterns of them, for which that went wrong. `codec` and `level` say
+    how a bundle is compressed. `open` lets a bundle's app see the environment that it runs in. The channel main of a
+    database (`.db`, or a URL) gets a release. `progress` is told each stage. PackError, ConfigError or LimitError if it
+    does not work out; then an old `output` is as it was.
     """
     target = output_for(os.fspath(output))
-    if target.kind != "bundle" and (codec or open):
-        raise PackError(f"a codec and openness are a bundle's, not a {target.kind}'s")
+    if target.kind != "bundle" and (codec or open or level is not None):
+        raise PackError(f"a codec, a level and openness are a bundle's, not a {target.kind}'s")
     wanted = Wanted(inputs, requirements, entry, script, python, platform, Unpacking(unpack, no_unpack))
     with built(wanted, target.files, progress) as app:
         progress("writing")
-        form = Form(choose_codecs(app, codec if target.kind == "bundle" else "deflate"), open)
+        form = Form(choose_codecs(app, codec if target.kind == "bundle" else "deflate"), open, level)
         size, members = target.write(app, form)
     source_only = [target.python for target in app.targets if target.interpreter is None]
     return Packed(

@@ -28,10 +28,11 @@ _MAIN = {
 
 
 class Form(NamedTuple):
-    """How a bundle is written: its codecs, and whether its app sees the environment."""
+    """How a bundle is written: its codecs, whether its app sees the environment, and how hard to compress."""
 
     codecs: Codecs
     open: bool
+    level: int | None
 
 
 def write_as_bundle(path: str, app: App, form: Form) -> int:
@@ -55,7 +56,7 @@ def write_as_bundle(path: str, app: App, form: Form) -> int:
     }
     if app.entry:
         meta["entry"] = app.entry
-    write_bundle(path, members, meta=meta, tail=tail_files(runtimes))
+    write_bundle(path, members, meta=meta, tail=tail_files(runtimes), level=form.level)
     return len(members)
 
 

@@ -6,9 +6,9 @@ import _imp
 from _frozen_importlib import ModuleSpec
 from _frozen_importlib_external import EXTENSION_SUFFIXES
 
-from archimport.runtime.errors import ArchimportError
+from archimport.runtime.errors import ConfigError
 from archimport.runtime.places import library_path
-from archimport.runtime.unit import OWN, unit_of_library
+from archimport.runtime.unit import OWN, unit_of_one
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,15 +21,15 @@ DECODERS = f"{OWN}decoder/"
 
 
 def carried_decoder(store: Store) -> ModuleType | None:
-    """Give the decoder for this interpreter, if the store carries one that can be loaded here."""
-    for suffix in EXTENSION_SUFFIXES:
-        entry = store.lookup(f"{DECODERS}_zstd{suffix}")
-        if entry is not None:
-            try:
-                path = library_path(unit_of_library(store, entry.path), entry.path)
-                module: ModuleType = _imp.create_dynamic(ModuleSpec("backports.zstd._zstd", None, origin=path))
-                _imp.exec_dynamic(module)
-            except (ArchimportError, ImportError):
-                continue
-            return module
-    return None
+    """Give the decoder that a store carries for this interpreter, if any; ConfigError if it cannot be loaded here."""
+    paths = [f"{DECODERS}_zstd{suffix}" for suffix in EXTENSION_SUFFIXES]
+    path = next((path for path in paths if store.lookup(path) is not None), None)
+    if path is None:
+        return None
+    library = library_path(unit_of_one(store, path), path)
+    try:
+        module: ModuleType = _imp.create_dynamic(ModuleSpec("backports.zstd._zstd", None, origin=library))
+        _imp.exec_dynamic(module)
+    except ImportError as exc:
+        raise ConfigError(f"the decoder that is carried cannot be loaded: {exc}", member=path) from None
+    return module

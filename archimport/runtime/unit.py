@@ -137,8 +137,11 @@ def unit_named(store: Store, name: str) -> Unit:
 def unit_of_library(store: Store, path: str) -> Unit:
     """Give the unit of an extension module; one of its own, in a store that says nothing of it."""
     name = plan_of(store).libraries.get(path)
-    if name:
-        return unit_named(store, name)
+    return unit_named(store, name) if name else unit_of_one(store, path)
+
+
+def unit_of_one(store: Store, path: str) -> Unit:
+    """Give a unit that has one file alone."""
     entry = _entry(store, path)
     content = entry.digest or digest(store.read(entry))
     return Unit(store, f"{content.hex()}\t-\t{path}".encode())

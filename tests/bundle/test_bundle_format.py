@@ -53,6 +53,18 @@ def test_unknown_codec(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_levels(tmp_path: Path) -> None:
+    files = {f"m{number}.py": b"".join(b"x%d = %d\n" % (n, n * number) for n in range(2000)) for number in range(9)}
+    sizes = []
+    for level in (1, 9, 22, None):
+        write_bundle(str(tmp_path / "x.arc"), members(files), meta={}, tail={}, level=level)
+        assert read_all(tmp_path / "x.arc") == files
+        sizes.append((tmp_path / "x.arc").stat().st_size)
+    assert sizes[0] > sizes[1] == sizes[2] == sizes[3]  # deflate has nine
+    with pytest.raises(archimport.ConfigError, match="no level 0"):
+        write_bundle(str(tmp_path / "x.arc"), members(files), meta={}, tail={}, level=0)
+
+
 tree_files = st.dictionaries(
     st.lists(st.text("abü", min_size=1, max_size=3), min_size=1, max_size=3).map("/".join), st.binary(max_size=50)
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
@@ -43,17 +44,17 @@ def craft(
         yield PagePlace(file.tell(), len(raw), digest(raw), begins)
         file.write(raw)
 
-    with path.open("w+b") as file, pytest.MonkeyPatch.context() as patch:
+    with path.open("w+b") as file, pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor() as threads:
         patch.setattr(writer, "_write_pages", one_page)
         patch.setattr(writer, "check_name", str)
         file.write(bytes(256))
-        blocks = writer._Blocks(file)
+        blocks = writer._Blocks(file, None, threads)
         rows = []
         for name, kind, layer, content in lies:
             row = blocks.add(Member(name, partial(bytes, content), layer)) if content else Row(name, kind, layer)
             row.kind = kind
             rows.append(row)
-        blocks.flush()
+        blocks.finish()
         writer._finish(file, rows, blocks.table, meta or {}, {"__main__.py": b""})
     return path
 

@@ -42,7 +42,7 @@ def zip_lzma(data: bytes) -> bytes:
 
 
 def zstd(data: bytes) -> bytes:
-    return compressor("zstd").compress(data)
+    return compressor("zstd")(data)
 
 
 CODECS: dict[str, tuple[Callable[[bytes], bytes], Callable[[bytes, int], bytes]]] = {
