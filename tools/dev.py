@@ -152,7 +152,7 @@ def check(arguments: list[str]) -> int:
 
 
 def bench(arguments: list[str]) -> int:
-    """Measure what imports cost: imports, mounts, herd, torn, or all of them."""
+    """Measure what starts and imports cost, beside what is used today; names choose."""
     environment = this_environment()
     environment.require("test")
     return environment.run(environment.python, "tools/bench.py", *arguments)

@@ -1,0 +1,90 @@
+"""Measuring whole processes: interleaved runs after a warm-up, without any variable that changes how Python starts."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+_NOTHING = os.open(os.devnull, os.O_RDWR)
+
+
+class Command(NamedTuple):
+    """What is run: its arguments, what its environment has more, and folders that are its caches."""
+
+    arguments: Sequence[str]
+    environment: Mapping[str, str] = {}
+    caches: Sequence[Path] = ()
+
+
+class Run(NamedTuple):
+    """One run: seconds on the wall, seconds of all processors, bytes of memory at most."""
+
+    wall: float
+    cpu: float
+    memory: int
+
+
+def clean(**more: str) -> dict[str, str]:
+    """Give the environment without what changes how Python starts."""
+    return {**{name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}, **more}
+
+
+def run(command: Command) -> Run:
+    """Run a command to its end; RuntimeError if it fails."""
+    arguments = [str(argument) for argument in command.arguments]
+    actions = [(os.POSIX_SPAWN_DUP2, _NOTHING, 0), (os.POSIX_SPAWN_DUP2, _NOTHING, 1)]
+    start = time.perf_counter()
+    pid = os.posix_spawn(arguments[0], arguments, clean(**command.environment), file_actions=actions)
+    _, status, used = os.wait4(pid, 0)
+    wall = time.perf_counter() - start
+    if status:
+        raise RuntimeError(f"{' '.join(arguments)} failed")
+    return Run(wall, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024)
+
+
+def interleaved(commands: Mapping[str, Command], rounds: int) -> dict[str, list[Run]]:
+    """Run each command in turn, so often, after two turns that do not count."""
+    found: dict[str, list[Run]] = {name: [] for name in commands}
+    for turn in range(-2, rounds):
+        for name, command in commands.items():
+            measured = run(command)
+            if turn >= 0:
+                found[name].append(measured)
+    return found
+
+
+def first_run(command: Command) -> Run:
+    """Run a command with empty caches."""
+    for cache in command.caches:
+        shutil.rmtree(cache, ignore_errors=True)
+    return run(command)
+
+
+def quarter(figures: Sequence[float]) -> float:
+    """Give the first quartile: on a machine with neighbours a median is theirs as much as ours."""
+    return statistics.quantiles(figures, n=4)[0] if len(figures) > 1 else figures[0]
+
+
+def file_system_calls(command: Command) -> int | None:
+    """Give how many system calls on files a run makes; None where strace is not to be had."""
+    strace = shutil.which("strace")
+    if strace is None:
+        return None
+    done = subprocess.run(
+        [strace, "-f", "-c", "-e", "trace=%file,%desc", *map(str, command.arguments)],
+        env=clean(**command.environment),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    total = re.search(r"^100\.00 .* (\d+) +(?:\d+ +)?total$", done.stderr, re.MULTILINE)
+    return int(total[1]) if total else None
