@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import zlib
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from archimport.runtime.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import ModuleType
 
 
 def compressor(codec: str, level: int | None = None) -> Callable[[bytes], bytes]:
@@ -32,7 +34,15 @@ def _deflate(level: int) -> Callable[[bytes], bytes]:
     return compress
 
 
-def _zstd(level: int) -> Callable[[bytes], bytes]:
+def versions() -> list[str]:
+    """Say which libraries compress, since others may make other bytes of the same."""
+    found = [f"zlib {zlib.ZLIB_RUNTIME_VERSION}"]
+    with contextlib.suppress(ConfigError):
+        found.append(f"zstd {_zstd_module().zstd_version}")
+    return found
+
+
+def _zstd_module() -> ModuleType:
     try:
         from compression import zstd  # type: ignore[import-not-found]  # from Python 3.14
     except ImportError:
@@ -40,6 +50,12 @@ def _zstd(level: int) -> Callable[[bytes], bytes]:
             from backports import zstd
         except ImportError:
             raise ConfigError("nothing here writes zstd", hint="install backports.zstd, or use Python 3.14") from None
+    module: ModuleType = zstd
+    return module
+
+
+def _zstd(level: int) -> Callable[[bytes], bytes]:
+    zstd = _zstd_module()
 
     def compress(raw: bytes) -> bytes:
         compressed: bytes = zstd.compress(raw, level)
@@ -48,8 +64,8 @@ def _zstd(level: int) -> Callable[[bytes], bytes]:
     return compress
 
 
-#: For each codec: what makes its compressor for a level, the level to take, and the highest. zstd's 19 makes bytecode 8 %
-#: smaller than 12 does, takes 15 times as long, and is read a third slower (docs/performance.md).
+#: For each codec: what makes its compressor for a level, the level to take, and the highest. zstd's 19 makes bytecode
+#: 8 % smaller than 12 does, takes 15 times as long, and is read a third slower (docs/performance.md).
 _MAKERS: dict[str, tuple[Callable[[int], Callable[[bytes], bytes]], int, int]] = {
     "stored": (lambda _: bytes, 1, 1),
     "deflate": (_deflate, 9, 9),

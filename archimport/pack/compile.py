@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from archimport.runtime.errors import PackError
 
@@ -25,12 +25,20 @@ def compile_sources(target: Target, sources: Mapping[str, bytes]) -> dict[str, b
     return {cached_path(path, target): pyc for path, pyc in pycs if pyc}
 
 
-def compile_runtime(target: Target, sources: Mapping[str, bytes]) -> dict[str, bytes]:
-    """Give the table of carried modules for the stub, by the magic of its pycs; none without an interpreter."""
+class Runtime(NamedTuple):
+    """Carried modules for the stub: a marshalled table, the magic of its pycs, and the version that made both."""
+
+    version: str
+    magic: str
+    table: bytes
+
+
+def compile_runtime(target: Target, sources: Mapping[str, bytes]) -> Runtime | None:
+    """Give the carried modules for a target; None without an interpreter."""
     if target.interpreter is None:
-        return {}
-    table = next(_child(target, "table", sources))
-    return {table[:_MAGIC_SIZE].hex(): table[_MAGIC_SIZE:]}
+        return None
+    version, table = _child(target, "table", sources)
+    return Runtime(version.decode(), table[:_MAGIC_SIZE].hex(), table[_MAGIC_SIZE:])
 
 
 def _child(target: Target, what: str, sources: Mapping[str, bytes]) -> Iterator[bytes]:

@@ -1,8 +1,8 @@
 """Compile in the interpreter that the bytecode is for; run by path, without archimport.
 
 Reads frames of path and source on stdin, each a 4-byte length and the bytes. `pyc` writes a frame for each source: an
-unchecked hash-based pyc (PEP 552), or nothing where it does not compile. `table` writes one frame: the magic, then the
-marshalled table of all modules for the stub of a bundle, each marshalled too.
+unchecked hash-based pyc (PEP 552), or nothing where it does not compile. `table` writes two: the version, and the magic
+with the marshalled table of all modules for the stub of a bundle, each marshalled too.
 """
 
 import __future__
@@ -63,6 +63,7 @@ def main():
     for path, source in sources:
         name, is_package = module(path)
         table[name] = is_package, carried(path, source)
+    write_frame(b"%d.%d.%d" % sys.version_info[:3])
     write_frame(importlib.util.MAGIC_NUMBER + marshal.dumps(table))
 
 

@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import archimport
+from archimport.bundle.compress import versions
 from archimport.bundle.store import PLATFORM
 from archimport.bundle.tail import carried_sources, tail_files
 from archimport.bundle.writer import Member, write_bundle
@@ -37,10 +38,8 @@ class Form(NamedTuple):
 
 def write_as_bundle(path: str, app: App, form: Form) -> int:
     """Write a bundle and give the number of its members."""
-    runtimes: dict[str, bytes] = {}
     sources = carried_sources()
-    for target in app.targets:
-        runtimes |= compile_runtime(target, sources)
+    runtimes = {runtime for target in app.targets if (runtime := compile_runtime(target, sources)) is not None}
     codecs = form.codecs
     decoders = [
         Member(f"{DECODERS}{name}", partial(bytes, content)) for name, content in sorted(codecs.decoders.items())
@@ -50,13 +49,20 @@ def write_as_bundle(path: str, app: App, form: Form) -> int:
         "archimport": archimport.__version__,
         "bytecode": " ".join(sorted(set(codecs.bytecode))),
         "codec": codecs.common,
+        "made-with": ", ".join([*sorted(f"Python {runtime.version}" for runtime in runtimes), *versions()]),
         "libraries": "yes" if app.has_libraries else "no",
         "open": "yes" if form.open else "no",
         "targets": " ".join(_targets(app)),
     }
     if app.entry:
         meta["entry"] = app.entry
-    write_bundle(path, members, meta=meta, tail=tail_files(runtimes), level=form.level)
+    write_bundle(
+        path,
+        members,
+        meta=meta,
+        tail=tail_files({runtime.magic: runtime.table for runtime in runtimes}),
+        level=form.level,
+    )
     return len(members)
 
 

@@ -140,8 +140,10 @@ def test_sparse_file_with_a_huge_tail(tmp_path: Path) -> None:
 
 def test_damaged_runtime_is_not_unmarshalled(tmp_path: Path) -> None:
     path = tmp_path / "x.arc"
-    runtimes = compile_runtime(Target(THIS_PYTHON, sys.executable), carried_sources())
-    (table,) = runtimes.values()
+    runtime = compile_runtime(Target(THIS_PYTHON, sys.executable), carried_sources())
+    assert runtime is not None
+    runtimes = {runtime.magic: runtime.table}
+    table = runtime.table
     app = Member("app.py", lambda: b"print('ran')\n")
     write_bundle(str(path), [app], meta={"entry": "app"}, tail=tail_files(runtimes))
     good = path.read_bytes()
@@ -160,7 +162,9 @@ def test_hostile_path_is_not_searched_at_start(tmp_path: Path) -> None:
     evil.mkdir()
     for name in ("struct", "zlib", "_blake2", "__future__", "archimport", "_struct"):
         (evil / f"{name}.py").write_text(f"raise SystemExit('evil {name}')\n")
-    runtimes = compile_runtime(Target(THIS_PYTHON, sys.executable), carried_sources())
+    runtime = compile_runtime(Target(THIS_PYTHON, sys.executable), carried_sources())
+    assert runtime is not None
+    runtimes = {runtime.magic: runtime.table}
     for tail in (tail_files(runtimes), tail_files({})):
         path = tmp_path / "x.arc"
         write_bundle(str(path), [Member("app.py", lambda: b"print('ran')\n")], meta={"entry": "app"}, tail=tail)

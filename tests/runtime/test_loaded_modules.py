@@ -114,7 +114,9 @@ assert issubclass(type(mod.__loader__), SourceLoader)
 def test_running_bundle(tmp_path: Path, marshalled: bool) -> None:
     path = tmp_path / "x.arc"
     app = b"import sys\ndef main():\n    print(*sorted(sys.modules))\n"
-    runtimes = compile_runtime(Target(THIS_PYTHON, sys.executable), carried_sources()) if marshalled else {}
+    runtime = compile_runtime(Target(THIS_PYTHON, sys.executable), carried_sources())
+    assert runtime is not None
+    runtimes = {runtime.magic: runtime.table} if marshalled else {}
     write_bundle(
         str(path),
         [Member("app.py", lambda: app)],
