@@ -49,6 +49,8 @@ def input_options(command: Callable[..., object]) -> Callable[..., object]:
 )
 @click.option("--codec", type=click.Choice(["stored", "deflate", "zstd"]), help="Compress a bundle in this way.")
 @click.option("--level", type=int, metavar="N", help="How hard to compress a bundle: to 9 for deflate, to 22 for zstd.")
+@click.option("--profile", metavar="ARGS", help="Run the app with these arguments, to see what its start imports.")
+@click.option("--order", metavar="FILE", help="What the start imports, as another bundle has it in .archimport/order.")
 @click.option("--open", "is_open", is_flag=True, help="Let a bundle's app see the environment that it runs in.")
 @json_option
 def command(
@@ -63,6 +65,8 @@ def command(
     no_unpack: tuple[str, ...],
     codec: str | None,
     level: int | None,
+    profile: str | None,
+    order: str | None,
     is_open: bool,
     as_json: bool,
 ) -> None:
@@ -85,6 +89,8 @@ def command(
             no_unpack=no_unpack,
             codec=codec,
             level=level,
+            profile=profile,
+            order=order,
             open=is_open,
             progress=progress,
         )

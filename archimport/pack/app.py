@@ -40,6 +40,8 @@ class Wanted(NamedTuple):
     python: Sequence[str] = ()
     platform: Sequence[str] = ()
     unpacking: Unpacking = Unpacking()
+    profile: str | None = None
+    order: str | os.PathLike[str] | None = None
 
 
 class App(NamedTuple):
@@ -70,6 +72,8 @@ def built(wanted: Wanted, output: frozenset[Path], progress: Callable[[str], obj
     """
     if wanted.entry is not None and wanted.script is not None:
         raise PackError("both an entry point and a console script were given", hint="give one of them")
+    if wanted.profile is not None and wanted.order is not None:
+        raise PackError("both a profile and an order were given", hint="give one of them")
     if wanted.entry is not None:
         entry_points.check_shape(wanted.entry)
     inputs = sort_inputs(wanted.inputs, wanted.requirements)
@@ -100,7 +104,7 @@ def _build(
         else entry_points.console_script(script, [*inputs.folders, sites[0]])
     )
     progress("importing the entry point")
-    first = _try_entry(entry, targets, inputs.folders, sites)
+    first = _first(entry, wanted, targets, [*inputs.folders], sites)
     progress("compiling")
     files = layers.split(trees)
     bytecode = [compile_sources(target, files.sources(number)) for number, target in enumerate(targets)]
@@ -154,16 +158,18 @@ def _own_main(tree: Mapping[str, Path]) -> str | None:
     return "__main__" if "__main__.py" in tree else None
 
 
-def _try_entry(
-    entry: str | None,
-    targets: Sequence[Target],
-    folders: Sequence[Path],
-    sites: Sequence[Path],
+def _first(
+    entry: str | None, wanted: Wanted, targets: Sequence[Target], folders: list[Path], sites: Sequence[Path]
 ) -> list[str]:
-    """Give the sources that the entry point imports, in order; none without an entry point or an interpreter."""
+    """Give the sources that start-up imports, in order: as recorded, or as the entry point imports them.
+
+    None without an entry point or an interpreter.
+    """
+    if wanted.order is not None:
+        return Path(wanted.order).read_text("utf-8").splitlines()
     for target, site in zip(targets, sites, strict=True):
         if entry and target.interpreter and target.platform is None:
-            return entry_points.try_entry(entry, target.interpreter, [*folders, site])
+            return entry_points.try_entry(entry, target.interpreter, [*folders, site], wanted.profile)
     return []
 
 

@@ -48,6 +48,8 @@ def pack(
     no_unpack: Sequence[str] = (),
     codec: str | None = None,
     level: int | None = None,
+    profile: str | None = None,
+    order: str | os.PathLike[str] | None = None,
     open: bool = False,  # noqa: A002 - the word of the command line
     progress: Callable[[str], object] = str,
 ) -> Packed:
@@ -58,14 +60,15 @@ def pack(
     is this one, and the others on which the result is complete; `platform` are tags of wheels to pack for, by default
     those of this machine. What opens files by their place is found out and unpacked when it runs; `unpack` and
     `no_unpack` name distributions or packages, or patterns of them, for which that went wrong. `codec` and `level` say
-    how a bundle is compressed. `open` lets a bundle's app see the environment that it runs in. The channel main of a
-    database (`.db`, or a URL) gets a release. `progress` is told each stage. PackError, ConfigError or LimitError if it
-    does not work out; then an old `output` is as it was.
+    how a bundle is compressed. Its first blocks hold what start-up imports: what the entry point's module imports, what
+    a run of the app with the arguments `profile` does, or what the file `order` says. `open` lets a bundle's app see
+    the environment that it runs in. The channel main of a database (`.db`, or a URL) gets a release. `progress` is told
+    each stage. PackError, ConfigError or LimitError if it does not work out; then an old `output` is as it was.
     """
     target = output_for(os.fspath(output))
     if target.kind != "bundle" and (codec or open or level is not None):
         raise PackError(f"a codec, a level and openness are a bundle's, not a {target.kind}'s")
-    wanted = Wanted(inputs, requirements, entry, script, python, platform, Unpacking(unpack, no_unpack))
+    wanted = Wanted(inputs, requirements, entry, script, python, platform, Unpacking(unpack, no_unpack), profile, order)
     with built(wanted, target.files, progress) as app:
         progress("writing")
         form = Form(choose_codecs(app, codec if target.kind == "bundle" else "deflate"), open, level)

@@ -1,8 +1,9 @@
-"""Entry points: found in metadata, tried in a child, never called."""
+"""Entry points: found in metadata, tried in a child, and called there if that is asked for."""
 
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import tempfile
 from importlib.metadata import distributions
@@ -43,21 +44,26 @@ def check_shape(entry: str) -> None:
         raise PackError(f"not an entry point: {entry!r}", hint="write MODULE or MODULE:FUNC")
 
 
-def try_entry(entry: str, interpreter: str, folders: Sequence[Path]) -> list[str]:
+def try_entry(entry: str, interpreter: str, folders: Sequence[Path], profile: str | None = None) -> list[str]:
     """Import the module of an entry point as it will be, and give the members that it needed in order of import.
 
-    The function is looked up and not called. PackError if either is not there or the import fails.
+    With the arguments of a `profile`, as a shell has them, the app is run, too; without, a function is looked up and
+    not called. PackError if any of that fails.
     """
+    try:
+        arguments = json.dumps(None if profile is None else shlex.split(profile))
+    except ValueError as exc:
+        raise PackError(f"arguments of the profile: {exc}") from None
     with tempfile.TemporaryDirectory() as scratch:
         report = Path(scratch, "report.json")
-        command = [interpreter, "-I", "-S", "-B", str(_CHILD), str(report), entry, *map(str, folders)]
+        command = [interpreter, "-I", "-S", "-B", str(_CHILD), str(report), entry, arguments, *map(str, folders)]
         nothing = subprocess.DEVNULL
         try:
             done = subprocess.run(command, check=False, timeout=_TIMEOUT, stdin=nothing, stdout=nothing, stderr=nothing)
         except subprocess.TimeoutExpired:
-            raise PackError(f"entry point {entry!r}: its import takes more than {_TIMEOUT} s") from None
+            raise PackError(f"entry point {entry!r}: it takes more than {_TIMEOUT} s") from None
         if not report.exists():
-            raise PackError(f"entry point {entry!r}: its import ends the interpreter (status {done.returncode})")
+            raise PackError(f"entry point {entry!r}: it ends the interpreter (status {done.returncode})")
         result = json.loads(report.read_text("utf-8"))
     if result["error"]:
         raise PackError(f"entry point {entry!r} does not work: {' '.join(result['error'].split())}")

@@ -1,12 +1,15 @@
 """Import the module of an entry point in a fresh interpreter; run by path, without archimport.
 
-Arguments: a file for the report, the entry point, and the folders to put on `sys.path`. The report is a JSON object:
-`error`, a line or null, and `imported`, the files below the folders in the order in which imports asked for them.
+Arguments: a file for the report, the entry point, the arguments to run it with in JSON (null: it is not to run), and
+the folders to put on `sys.path`. The report is a JSON object: `error`, a line or null, and `imported`, the files below
+the folders in the order in which imports asked for them.
 """
 
+import importlib.machinery
 import importlib.util
 import json
 import os
+import runpy
 import sys
 
 
@@ -38,6 +41,25 @@ def look_up(entry):
             raise ModuleNotFoundError(f"No module named {name!r} that can be run")
 
 
+def run(entry, arguments):
+    """Run the app as its bundle will; that it ends is no error, that it fails is one."""
+    sys.argv[1:] = arguments
+    name, _, function = entry.partition(":")
+    try:
+        if function:
+            value = sys.modules[name]
+            for attribute in function.split("."):
+                value = getattr(value, attribute)
+            value()
+        elif name == "__main__":
+            spec = importlib.machinery.PathFinder.find_spec(name)
+            runpy.run_path(spec.origin, run_name="__main__")
+        else:
+            runpy.run_module(name, run_name="__main__", alter_sys=True)
+    except SystemExit:
+        return
+
+
 def imported_files(names, folders):
     """Give the files of the named modules, relative to the folder they are in."""
     for name in names:
@@ -52,7 +74,7 @@ def imported_files(names, folders):
 
 def main():
     """Write the report, and end without what the imported modules would do at exit."""
-    report, entry, *folders = sys.argv[1:]
+    report, entry, arguments, *folders = sys.argv[1:]
     sys.path[:1] = folders
     sys.argv = [entry]
     recorder = Recorder()
@@ -60,6 +82,8 @@ def main():
     error = None
     try:
         look_up(entry)
+        if json.loads(arguments) is not None:
+            run(entry, json.loads(arguments))
     except BaseException as exc:  # noqa: BLE001 - also SystemExit: whatever it is, it is reported
         error = f"{type(exc).__name__}: {exc}"
     result = {"error": error, "imported": list(imported_files(list(recorder.names), folders))}

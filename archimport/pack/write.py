@@ -13,6 +13,7 @@ from archimport.bundle.writer import Member, write_bundle
 from archimport.pack.compile import cached_path, compile_runtime, source_path
 from archimport.runtime.decoder import DECODERS
 from archimport.runtime.errors import PackError
+from archimport.runtime.unit import OWN
 from archimport.zip.writer import write_archive
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from archimport.pack.app import App
     from archimport.pack.decoder import Codecs
 
+#: Where a bundle keeps the sources that start-up imports, a line each, in the order of its blocks: for `pack --order`.
+ORDER = f"{OWN}order"
 _ZIP_SHEBANG = b"#!/usr/bin/env python3\n"
 _MAIN = {
     True: "import sys\n\nfrom {module} import {first}\n\nsys.exit({function}())\n",
@@ -44,7 +47,8 @@ def write_as_bundle(path: str, app: App, form: Form) -> int:
     decoders = [
         Member(f"{DECODERS}{name}", partial(bytes, content)) for name, content in sorted(codecs.decoders.items())
     ]
-    members = [*decoders, *_bytecode_members(app, codecs.bytecode), *_file_members(app, codecs.common)]
+    order = Member(ORDER, "".join(f"{path}\n" for path in app.first).encode)
+    members = [*decoders, order, *_bytecode_members(app, codecs.bytecode), *_file_members(app, codecs.common)]
     meta = {
         "archimport": archimport.__version__,
         "bytecode": " ".join(sorted(set(codecs.bytecode))),

@@ -276,18 +276,50 @@ def test_same_inputs_same_bytes(tmp_path: Path, folder: Path, project: Path) -> 
         assert outs[0] == outs[1]
 
 
-def test_startup_members_come_first(tmp_path: Path) -> None:
-    tree = {f"m{number:02}.py": f"x = {number}\n" for number in range(30)}
-    tree["app.py"] = "import m20, m10\ndef main():\n    print(m20.x + m10.x)\n"
-    pack([write_tree(tree, tmp_path / "r")], tmp_path / "x.arc", entry="app:main", codec="stored")
-    store = BundleStore(str(tmp_path / "x.arc"))
+def order_of(bundle: Path, *names: str) -> list[str]:
+    """Give names of modules in the order in which their bytecode lies in a bundle."""
+    store = BundleStore(str(bundle))
     tag = f"cpython-{THIS_PYTHON.replace('.', '')}"
-    places = {}
-    for name in ("app", "m20", "m10", "m00"):
-        entry = store.lookup(f"__pycache__/{name}.{tag}.pyc")
-        assert entry is not None
-        places[name] = entry.handle.offset
-    assert places["app"] < places["m20"] < places["m10"] < places["m00"]
+    entries = {name: store.lookup(f"__pycache__/{name}.{tag}.pyc") for name in names}
+    return sorted(names, key=lambda name: (entries[name].handle.block, entries[name].handle.offset))
+
+
+def test_startup_members_come_first(tmp_path: Path) -> None:
+    """What the entry point's module imports; what a run does; and the same again from what was recorded."""
+    tree = {f"m{number:02}.py": f"x = {number}\n" for number in range(30)}
+    tree["app.py"] = "import sys, m20, m10\ndef main():\n    import m25\n    sys.exit(__import__(sys.argv[1]).x)\n"
+    root = write_tree(tree, tmp_path / "r")
+    options = {"entry": "app:main", "codec": "stored"}
+    pack([root], tmp_path / "x.arc", **options)
+    assert order_of(tmp_path / "x.arc", "m00", "m10", "m20", "app") == ["app", "m20", "m10", "m00"]
+    pack([root], tmp_path / "run.arc", profile="m07 'more than one'", **options)
+    ordered = order_of(tmp_path / "run.arc", "m00", "m07", "m10", "m20", "m25", "app")
+    assert ordered == ["app", "m20", "m10", "m25", "m07", "m00"]
+    store = BundleStore(str(tmp_path / "run.arc"))
+    recorded = tmp_path / "order"
+    recorded.write_bytes(store.read(store.lookup(".archimport/order")))
+    pack([root], tmp_path / "again.arc", order=recorded, **options)
+    assert (tmp_path / "again.arc").read_bytes() == (tmp_path / "run.arc").read_bytes()
+
+
+@pytest.mark.parametrize("entry", ["app", "__main__"])
+def test_profile_of_a_module(tmp_path: Path, entry: str) -> None:
+    source = "if __name__ == '__main__':\n    import sys, m2\n    __import__(sys.argv[1])\n"
+    tree = {"m1.py": "", "m2.py": "x = 2\n", "m3.py": "x = 3\n", "app.py": source, "__main__.py": source}
+    pack([write_tree(tree, tmp_path / "r")], tmp_path / "x.arc", entry=entry, profile="m3", codec="stored")
+    assert order_of(tmp_path / "x.arc", "m1", "m2", "m3")[:2] == ["m2", "m3"]
+
+
+def test_profiles_that_do_not_work(tmp_path: Path) -> None:
+    root = write_tree({"app.py": "def main():\n    raise ValueError('no such argument')\n"}, tmp_path / "r")
+    with pytest.raises(archimport.PackError, match="ValueError: no such argument"):
+        pack([root], tmp_path / "x.arc", entry="app:main", profile="")
+    with pytest.raises(archimport.PackError, match="No closing quotation"):
+        pack([root], tmp_path / "x.arc", entry="app:main", profile="'")
+    with pytest.raises(archimport.PackError, match="both a profile and an order"):
+        pack([root], tmp_path / "x.arc", entry="app:main", profile="", order=tmp_path / "o")
+    with pytest.raises(archimport.PackError, match="No such file"):
+        pack([root], tmp_path / "x.arc", entry="app:main", order=tmp_path / "o")
 
 
 @pytest.mark.parametrize("python", OTHER_PYTHONS)
