@@ -77,28 +77,21 @@ class BundleStore(Store):
     def check(self) -> None:
         """Raise ConfigError if the bundle was not made for this version of Python on this platform, or cannot be read.
 
-        Then its decoder is loaded, before anything is looked for in the bundle.
+        Decoders are loaded, before anything is looked for in the bundle.
         """
-        self._prepare_codecs()
-        if not self.targets or any(map(_is_this, self.targets)):
-            return
-        names = [python if platform == "any" else f"{python} on {platform}" for python, platform, _ in self.targets]
-        raise ConfigError(
-            f"{self.location!r} supports Python {', '.join(names)}, not {_ABI} on {PLATFORM}",
-            store=self.location,
-            hint="run it with one of these, or pack it for this one",
-        )
-
-    def _prepare_codecs(self) -> None:
-        """Load decoders; ConfigError if there is none of what more than bytecode is compressed with."""
+        if self.targets and not any(map(_is_this, self.targets)):
+            names = [python if platform == "any" else f"{python} on {platform}" for python, platform, _ in self.targets]
+            raise ConfigError(
+                f"{self.location!r} supports Python {', '.join(names)}, not {_ABI} on {PLATFORM}",
+                store=self.location,
+                hint="run it with one of these, or pack it for this one",
+            )
         needed = self.meta.get("codec", "")
-        hint = "install backports.zstd, or use Python 3.14"
         for name in {needed, *self.meta.get("bytecode", "").split()}:
             try:
-                if not prepare(name, self._carried_decoder):
-                    raise ConfigError(f"{name} data cannot be read by this interpreter", store=self.location, hint=hint)
+                prepare(name, self._carried_decoder)
             except ArchimportError:
-                if name == needed:
+                if name == needed:  # instead of bytecode there are sources
                     raise
 
     def _carried_decoder(self) -> ModuleType | None:
@@ -188,12 +181,10 @@ class BundleStore(Store):
 
     def verify(self) -> Iterator[str]:
         """Check every byte of the file and that the index says what there is; a line for each part."""
-        from archimport.bundle.verify import (
-            verify,
-        )  # deferred: an import never asks for it
+        from archimport.bundle import verify as whole  # deferred: an import never asks for it
 
         try:
-            yield from verify(self)
+            yield from whole.verify(self)
         except ArchimportError as exc:
             exc.store = self.location
             raise

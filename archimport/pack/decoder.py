@@ -41,17 +41,21 @@ def choose_codecs(app: App, asked: str | None) -> Codecs:
     """Choose: zstd for what those alone read who can read it, else deflate; all as `asked`, if that is given."""
     if asked not in (None, "zstd"):
         return Codecs(asked, [asked] * len(app.targets), {}, [])
-    is_worth_it = bool(asked) or _size(app) >= _WORTH_A_DECODER
+    is_worth_it = asked is not None or _size(app) >= _WORTH_A_DECODER
     with tempfile.TemporaryDirectory(prefix="archimport-") as scratch:
         files = [_decoder_for(target, Path(scratch)) if is_worth_it else None for target in app.targets]
         decoders = {file.name: file.read_bytes() for file in files if file is not None}
     able = [target.python in WITH_ZSTD or file is not None for target, file in zip(app.targets, files, strict=True)]
-    served = WITH_ZSTD | {target.python for target, is_able in zip(app.targets, able, strict=True) if is_able}
-    unable = [python for python in app.pythons if python not in served]
-    others = not (all(able) and (app.has_libraries or any(target.platform for target in app.targets)))
-    common = "deflate" if asked is None and (unable or (others and not WITH_ZSTD.issuperset(app.pythons))) else "zstd"
+    served = WITH_ZSTD | {target.python for target in app.targets}
+    lacking = {target.python for target, is_able in zip(app.targets, able, strict=True) if not is_able}
+    unable = [python for python in app.pythons if python in lacking or python not in served]
+    # A decoder is one platform's. An app without libraries is everybody's.
+    is_bound = app.has_libraries or any(target.platform for target in app.targets)
+    everybody = not unable and (is_bound or WITH_ZSTD.issuperset(app.pythons))
     bytecode = ["zstd" if asked or is_able else "deflate" for is_able in able]
-    return Codecs(common, bytecode, decoders, unable if common == "zstd" else [])
+    return (
+        Codecs("zstd", bytecode, decoders, unable) if asked or everybody else Codecs("deflate", bytecode, decoders, [])
+    )
 
 
 def _size(app: App) -> int:

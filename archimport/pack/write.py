@@ -47,8 +47,8 @@ def write_as_bundle(path: str, app: App, form: Form) -> int:
     decoders = [
         Member(f"{DECODERS}{name}", partial(bytes, content)) for name, content in sorted(codecs.decoders.items())
     ]
-    order = Member(ORDER, "".join(f"{path}\n" for path in app.first).encode)
-    members = [*decoders, order, *_bytecode_members(app, codecs.bytecode), *_file_members(app, codecs.common)]
+    order = [Member(ORDER, "".join(f"{path}\n" for path in app.first).encode)] if app.first else []
+    members = [*decoders, *order, *_bytecode_members(app, codecs.bytecode), *_file_members(app, codecs.common)]
     meta = {
         "archimport": archimport.__version__,
         "bytecode": " ".join(sorted(set(codecs.bytecode))),

@@ -96,23 +96,24 @@ _PLACES = {"bzip2": ("bz2",), "lzma": ("lzma",), "zstd": ("_zstd", "backports.zs
 _modules: dict[str, ModuleType] = {}
 
 
-def prepare(name: str, carried: Callable[[], ModuleType | None] | None = None) -> bool:
-    """Load the decoder of a codec, if there is one: later it might be looked for in what it is to read.
+def prepare(name: str, carried: Callable[[], ModuleType | None] = lambda: None) -> None:
+    """Load the decoder of a codec, if it needs one: later it might be looked for in what it is to read.
 
-    `carried` gives one that the store brings, for an interpreter without its own. Whether there is one.
+    `carried` gives one that a store brings, for an interpreter without its own. ConfigError if there is none.
     """
-    if name in _PLACES and name not in _modules:
-        module = _import(_PLACES[name][:1]) or (carried and carried()) or _import(_PLACES[name][1:])
-        if module is not None:
-            _modules.setdefault(name, module)
-    return name not in _PLACES or name in _modules
+    if name in _PLACES:
+        _module(name, carried)
 
 
-def _module(name: str) -> ModuleType:
+def _module(name: str, carried: Callable[[], ModuleType | None] = lambda: None) -> ModuleType:
     """Give the decoder of a codec, always the same one; ConfigError if this interpreter has none."""
-    if not prepare(name):
-        hint = "install backports.zstd, or use Python 3.14" if name == "zstd" else None
-        raise ConfigError(f"{name} data cannot be read by this interpreter", hint=hint)
+    if name not in _modules:
+        own, *installed = _PLACES[name]
+        module = _import([own]) or carried() or _import(installed)
+        if module is None:
+            hint = "install backports.zstd, or use Python 3.14" if name == "zstd" else None
+            raise ConfigError(f"{name} data cannot be read by this interpreter", hint=hint)
+        _modules.setdefault(name, module)
     return _modules[name]
 
 

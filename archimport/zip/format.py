@@ -10,7 +10,7 @@ import struct
 import zlib
 
 from archimport.runtime import codec
-from archimport.runtime.errors import FormatError, IntegrityError, LimitError
+from archimport.runtime.errors import ConfigError, FormatError, IntegrityError, LimitError
 from archimport.runtime.magic import TAIL_COMMENT
 
 TYPE_CHECKING = False
@@ -268,4 +268,7 @@ def _decompress(member: Member, payload: bytes) -> bytes:
 def prepare(members: Iterable[Member]) -> None:
     """Load the decoders that the members need, before anything is looked for among them."""
     for method in {member.method for member in members}:
-        codec.prepare(METHODS.get(method, ("", None))[0])
+        try:
+            codec.prepare(METHODS.get(method, ("", None))[0])
+        except ConfigError:  # said when something is to be decompressed
+            continue
