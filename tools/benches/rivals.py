@@ -82,6 +82,53 @@ def folder(project: Project) -> Built:
     return Built(Command([project.python, "-I", str(starter)]), place)
 
 
+#: Writes the code of what an app imports of its own folder, by name: where its submodules are, its file, its code.
+_RECORDER = """
+import marshal, sys
+folder, out, module = sys.argv[1:]
+sys.path.append(folder)
+sys.argv[1:] = []
+try:
+    __import__(module, fromlist=["main"]).main()
+except SystemExit:
+    pass
+table = {}
+for name, loaded in list(sys.modules.items()):
+    spec = getattr(loaded, "__spec__", None)
+    if spec is not None and (spec.origin or "").startswith(folder) and hasattr(spec.loader, "get_code"):
+        code = spec.loader.get_code(spec.name)
+        if code is not None:
+            table[name] = spec.submodule_search_locations, spec.origin, marshal.dumps(code)
+open(out, "wb").write(marshal.dumps(table))
+"""
+#: Starts an app with that code: nothing is searched for, read, checked or decompressed.
+_FROM_MEMORY = """
+import marshal, sys
+from _frozen_importlib import ModuleSpec
+from _frozen_importlib_external import SourceFileLoader
+table = marshal.loads(open({table!r}, "rb").read())
+class Memory(SourceFileLoader):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        if name in table:
+            spec = ModuleSpec(name, cls(name, table[name][1]), origin=table[name][1])
+            spec.submodule_search_locations, spec.has_location, spec.cached = table[name][0], True, ""
+            return spec
+    def exec_module(self, module):
+        exec(marshal.loads(table[module.__name__][2]), module.__dict__)
+sys.meta_path.insert(0, Memory)
+"""
+
+
+def in_memory(project: Project) -> Built:
+    """Start with the code of the app's modules in memory: the floor for whatever finds and reads modules."""
+    place, table, starter = installed(project), project.base / "table", project.base / "memory.py"
+    do(project.python, "-I", "-c", _RECORDER, place, table, project.module)
+    start = _STARTER.format(folder=str(place), module=project.module, script=project.script)
+    starter.write_text(_FROM_MEMORY.format(table=str(table)) + start)
+    return Built(Command([project.python, "-I", str(starter)]), table)
+
+
 def bundle(project: Project) -> Built:
     """Pack with archimport."""
     file, cache = project.base / "app.arc", project.base / "archimport-cache"
@@ -164,6 +211,7 @@ def zipapp_bytecode(project: Project) -> Built:
 RIVALS: dict[str, Callable[[Project], Built]] = {
     "venv": venv,
     "folder": folder,
+    "code in memory": in_memory,
     "archimport": bundle,
     "shiv": shiv,
     "pex": pex,
