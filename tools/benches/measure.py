@@ -98,5 +98,5 @@ def file_system_calls(command: Command) -> int | None:
         text=True,
         check=True,
     )
-    total = re.search(r"^100\.00 .* (\d+) +(?:\d+ +)?total$", done.stderr, re.MULTILINE)
+    total = re.search(r"^100\.00 +\S+ +\d+ +(\d+) .*total$", done.stderr, re.MULTILINE)
     return int(total[1]) if total else None
