@@ -37,7 +37,7 @@ class Unpacking(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """Whether the packages of `owner` are unpacked, and why."""
+    """Whether the packages of `owner` are unpacked, and why; a package inside another one owns its own files."""
 
     owner: str
     unpack: bool
@@ -45,7 +45,10 @@ class Decision(NamedTuple):
 
 
 def judge(owners: Mapping[str, str], files: Mapping[str, Path], asked: Unpacking) -> list[Decision]:
-    """Decide for each owner of files. PackError for a pattern that fits none."""
+    """Decide for each owner of files, and for packages of theirs that alone find files by path.
+
+    PackError for a pattern that fits none.
+    """
     grouped: dict[str, list[str]] = {}
     for path, owner in owners.items():
         grouped.setdefault(owner, []).append(path)
@@ -58,29 +61,58 @@ def judge(owners: Mapping[str, str], files: Mapping[str, Path], asked: Unpacking
     for pattern in (*asked.unpacked, *asked.packed):
         if not any(_fits(known, [pattern]) for known in names.values()):
             raise PackError(f"nothing that is packed is called {pattern!r}", hint="name a distribution or a package")
-    return [_decide(owner, names[owner], grouped[owner], files, asked) for owner in sorted(grouped)]
+    return [
+        decision for owner in sorted(grouped) for decision in _decide(owner, names[owner], grouped[owner], files, asked)
+    ]
+
+
+def owners_after(owners: Mapping[str, str], decisions: Iterable[Decision]) -> dict[str, str]:
+    """Give the owners of files, packages that were decided on apart from their distribution among them."""
+    parts = [decision.owner for decision in decisions if "/" in decision.owner]
+    return {
+        path: next((part for part in parts if path.startswith(f"{part}/")), owner) for path, owner in owners.items()
+    }
 
 
 def _decide(
     owner: str, names: Collection[str], paths: Sequence[str], files: Mapping[str, Path], asked: Unpacking
-) -> Decision:
+) -> list[Decision]:
     for patterns, unpack in ((asked.packed, False), (asked.unpacked, True)):
         if _fits(names, patterns):
-            return Decision(owner, unpack, "asked for by --unpack" if unpack else "asked for by --no-unpack")
+            return [Decision(owner, unpack, "asked for by --unpack" if unpack else "asked for by --no-unpack")]
     if owner in _KNOWN:
-        return Decision(owner, *_KNOWN[owner])
+        return [Decision(owner, *_KNOWN[owner])]
+    parts: dict[str, str] = {}
     depth = 0 if owner == ROOT else 1  # a package may have any name
     for path in paths:
-        parts = path.split("/")[depth:]
-        if not _TESTS.isdisjoint(parts):
+        words = path.split("/")[depth:]
+        if not _TESTS.isdisjoint(words):
             continue
-        folder = next((part for part in parts[:-1] if part in _FOLDERS), None)
+        folder = next((word for word in words[:-1] if word in _FOLDERS), None)
         if folder is not None and not path.endswith(".py"):
-            return Decision(owner, True, f"frameworks look for {folder} by path: {path}")
+            return [Decision(owner, True, f"frameworks look for {folder} by path: {path}")]
         finding = scan(files[path].read_bytes(), names) if path.endswith(".py") else None
         if finding is not None:
-            return Decision(owner, True, f"{finding.reason}: {path}:{finding.line}")
-    return Decision(owner, False, "nothing in its source finds files by path")
+            reason = f"{finding.reason}: {path}:{finding.line}"
+            part = _part(path, finding.height, files)
+            if part is None:
+                return [Decision(owner, True, reason)]
+            parts.setdefault(part, reason)
+    if not parts:
+        return [Decision(owner, False, "nothing in its source finds files by path")]
+    inner = {part for part in parts for other in parts if part.startswith(f"{other}/")}
+    unpacked = [Decision(part, True, reason) for part, reason in sorted(parts.items()) if part not in inner]
+    return [Decision(owner, False, "what finds files by path is unpacked by itself"), *unpacked]
+
+
+def _part(path: str, height: int | None, files: Mapping[str, Path]) -> str | None:
+    """Give the package inside another one that a file and all that it looks for lie in; None if there is none."""
+    folder = path
+    for _ in range(height or 0):
+        folder = folder.rpartition("/")[0]
+    while folder and f"{folder}/__init__.py" not in files:
+        folder = folder.rpartition("/")[0]
+    return folder if height is not None and "/" in folder else None
 
 
 def _top(path: str) -> str:

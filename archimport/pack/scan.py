@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING, NamedTuple
 
+from archimport.pack.height import height
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
@@ -18,6 +20,7 @@ _FILE_OF = frozenset({"getfile", "getsourcefile", "getabsfile"})
 #: What is given a place in order to tell it to people.
 _TELLERS = frozenset({"print", "echo", "add_row", "debug", "info", "warning", "error", "exception"})
 _PLACES = frozenset({"__file__", "__path__"})
+_BY_FILE = "finds files by __file__"
 #: The same by way of `__spec__`.
 _SPEC_PLACES = frozenset({"origin", "submodule_search_locations"})
 #: A source without any of these words is not worth parsing.
@@ -25,10 +28,11 @@ _WORDS = tuple(word.encode() for word in (*_PLACES, "__spec__", *_FRAMEWORKS, *_
 
 
 class Finding(NamedTuple):
-    """Why a package has to be real files, and the line that says so."""
+    """Why a package has to be real files, the line that says so, and how many folders up they may be (None: any)."""
 
     reason: str
     line: int
+    height: int | None
 
 
 def scan(source: bytes, own: Collection[str] = ()) -> Finding | None:
@@ -42,24 +46,28 @@ def scan(source: bytes, own: Collection[str] = ()) -> Finding | None:
         tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError):
         return None
-    return next(_findings(tree, own), None)
+    found = list(_reasons(tree, own))
+    if not found:
+        return None
+    reason, line = found[0]
+    return Finding(reason, line, height(tree) if all(reason == _BY_FILE for reason, _ in found) else None)
 
 
-def _findings(tree: ast.Module, own: Collection[str]) -> Iterator[Finding]:
+def _reasons(tree: ast.Module, own: Collection[str]) -> Iterator[tuple[str, int]]:
     harmless = {id(node) for part in ast.walk(tree) for node in _harmless(part)}
     for node in ast.walk(tree):
         if id(node) in harmless:
             continue
         if isinstance(node, ast.Name) and node.id in _PLACES and isinstance(node.ctx, ast.Load):
-            yield Finding(f"finds files by {node.id}", node.lineno)
+            yield f"finds files by {node.id}", node.lineno
         if isinstance(node, ast.Attribute) and node.attr == "__file__" and _is_own_module(node.value, own):
-            yield Finding("finds files by __file__", node.lineno)
-        if isinstance(node, ast.Attribute) and node.attr in _SPEC_PLACES and _name(node.value) == "__spec__":
-            yield Finding(f"finds files by __spec__.{node.attr}", node.lineno)
+            yield "finds files by a module's __file__", node.lineno
+        if isinstance(node, ast.Attribute) and node.attr in _SPEC_PLACES and _is_own_spec(node):
+            yield f"finds files by __spec__.{node.attr}", node.lineno
         if isinstance(node, ast.Call) and _name(node.func) in _FILE_OF and any(_is_here(a, own) for a in _given(node)):
-            yield Finding(f"finds files by {_name(node.func)}", node.lineno)
+            yield f"finds files by {_name(node.func)}", node.lineno
         if isinstance(node, ast.Call) and _name(node.func) in _FRAMEWORKS and any(map(_names_module, _given(node))):
-            yield Finding(f"{_name(node.func)} finds files beside a module", node.lineno)
+            yield f"{_name(node.func)} finds files beside a module", node.lineno
 
 
 def _harmless(node: ast.AST) -> Iterator[ast.AST]:
@@ -95,6 +103,10 @@ def _is_own_module(value: ast.expr, own: Collection[str]) -> bool:
     if isinstance(value, ast.Subscript):
         return isinstance(value.value, ast.Attribute) and value.value.attr == "modules"
     return isinstance(value, ast.Name) and value.id in own
+
+
+def _is_own_spec(node: ast.Attribute) -> bool:
+    return isinstance(node.ctx, ast.Load) and isinstance(node.value, ast.Name) and node.value.id == "__spec__"
 
 
 def _is_here(value: ast.expr, own: Collection[str]) -> bool:

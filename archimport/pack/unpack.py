@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from archimport.pack import layers
 from archimport.pack.compile import source_path
-from archimport.pack.judge import Decision, judge
+from archimport.pack.judge import Decision, judge, owners_after
 from archimport.pack.owners import owners_of
 from archimport.pack.plan import importable, plan_members, sharers
 from archimport.runtime.unit import DECISIONS
@@ -24,6 +24,7 @@ def plan(files: Layers, bytecode: Sequence[Mapping[str, bytes]], asked: Unpackin
     everything = {**files.common, **{path: file for own in files.own for path, file in own.items()}}
     owners = owners_of(everything)
     decisions = judge(owners, everything, asked)
+    owners = owners_after(owners, decisions)
     unpacked = {decision.owner for decision in decisions if decision.unpack}
     shared = {owner for group in sharers(everything, owners, unpacked) for owner in group} - unpacked
     why = "has files in a package that is unpacked"

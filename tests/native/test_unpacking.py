@@ -44,7 +44,7 @@ def run(code: str, *arguments: object, **environment: str) -> subprocess.Complet
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     out = tmp_path / f"x.{request.param}"
     packed = pack([write_tree(TREE, tmp_path / "root")], out)
-    assert packed.unpacked == ["opens", "space", "the root"]
+    assert packed.unpacked == ["opens", "space/inner", "the root"]
     return out
 
 
@@ -251,6 +251,70 @@ def test_why(tmp_path: Path) -> None:
 def test_scan(source: str, found: int | None) -> None:
     finding = scan(source.encode(), ["acme"])
     assert (finding.line if finding else None) == found
+
+
+@pytest.mark.parametrize(
+    ("source", "height"),
+    [
+        ("open(__file__)", 1),
+        ("os.path.join(os.path.dirname(os.path.abspath(__file__)), 'data')", 1),
+        ("Path(__file__).with_name('data')", 1),
+        ("Path(__file__).resolve().parent / 'data'", 1),
+        ("dirname(dirname(__file__))", 2),
+        ("Path(__file__).parent.parent", 2),
+        ("Path(__file__).parents[2]", 3),
+        ("Path(__file__).parents[n]", None),
+        ("HERE = Path(__file__)\nHERE.parent", None),
+        ("HERE = dirname(__file__)\nopen(join(HERE, '..', 'data'))", None),
+        ("open(join(dirname(__file__), '../data'))", None),
+        ("open(join(dirname(__file__), os.pardir))", None),
+        ("os.path.split(os.path.split(__file__)[0])[0]", None),
+        ("__file__.rsplit('/', 2)[0]", None),
+        ("dirname(__file__)\nlist(__path__)", None),
+        ("__spec__.submodule_search_locations = []", None),
+    ],
+)
+def test_how_far_up_a_source_looks(source: str, height: int | None) -> None:
+    finding = scan(source.encode())
+    assert (finding.height if finding else None) == height
+
+
+def test_package_that_is_unpacked_by_itself(tmp_path: Path) -> None:
+    """The distribution's other packages stay packed; what is below the one that opens files is unpacked with it."""
+    tree = {
+        "acme": {
+            "__init__.py": "",
+            "plain.py": "from acme.deep.data import opened\n",
+            "deep": {
+                "__init__.py": "",
+                "other.py": "",
+                "data": {
+                    "__init__.py": "from acme.deep.data import part\nopened = part.opened\n",
+                    "part.py": (
+                        "import os\nhere = os.path.dirname(__file__)\n"
+                        "opened = open(os.path.join(here, 'inner', 'x.txt')).read()\n"
+                    ),
+                    "inner": {"__init__.py": "", "x.txt": "found", "mod.py": "place = __file__[:-3]\n"},
+                },
+            },
+        }
+    }
+    store = tmp_path / "x.arc"
+    packed = pack([write_tree(tree, tmp_path / "tree")], store)
+    assert packed.unpacked == ["acme/deep/data"]
+    code = """
+import archimport, sys
+archimport.mount(sys.argv[1])
+import acme.plain, acme.deep.other, acme.deep.data.inner.mod as mod
+print(acme.plain.opened, mod.place, acme.deep.other.__file__)
+"""
+    done = run(code, store)
+    opened, place, packed_file = done.stdout.split()
+    assert opened == "found", done.stderr
+    assert place.endswith("/acme/deep/data/inner/mod")
+    assert os.path.isfile(f"{place}.py")
+    assert not (Path(place).parents[2] / "other.py").exists()
+    assert packed_file == f"{store}/acme/deep/other.py"
 
 
 def test_folders_that_frameworks_look_into(tmp_path: Path) -> None:
