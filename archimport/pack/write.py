@@ -45,7 +45,8 @@ def write_as_bundle(path: str, app: App, form: Form) -> int:
     runtimes = {runtime for target in app.targets if (runtime := compile_runtime(target, sources)) is not None}
     codecs = form.codecs
     decoders = [
-        Member(f"{DECODERS}{name}", partial(bytes, content)) for name, content in sorted(codecs.decoders.items())
+        Member(f"{DECODERS}{name}", partial(bytes, content), codec="stored")  # what every start reads
+        for name, content in sorted(codecs.decoders.items())
     ]
     order = [Member(ORDER, "".join(f"{path}\n" for path in app.first).encode)] if app.first else []
     members = [*decoders, *order, *_bytecode_members(app, codecs.bytecode), *_file_members(app, codecs.common)]

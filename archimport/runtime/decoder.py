@@ -1,4 +1,4 @@
-"""The zstd decoder that a store carries: an extension module, which is loaded as any is, but without its package."""
+"""The zstd decoder that a store carries: an extension module, from memory, so that a start writes nothing."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import _imp
 from _frozen_importlib import ModuleSpec
 from _frozen_importlib_external import EXTENSION_SUFFIXES
 
-from archimport.runtime.errors import ConfigError
-from archimport.runtime.places import library_path
-from archimport.runtime.unit import OWN, unit_of_one
+from archimport.runtime.errors import ArchimportError, ConfigError
+from archimport.runtime.memory import file_in_memory
+from archimport.runtime.unit import OWN
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,14 +22,26 @@ DECODERS = f"{OWN}decoder/"
 
 def carried_decoder(store: Store) -> ModuleType | None:
     """Give the decoder that a store carries for this interpreter, if any; ConfigError if it cannot be loaded here."""
-    paths = [f"{DECODERS}_zstd{suffix}" for suffix in EXTENSION_SUFFIXES]
-    path = next((path for path in paths if store.lookup(path) is not None), None)
-    if path is None:
+    entries = (store.lookup(f"{DECODERS}_zstd{suffix}") for suffix in EXTENSION_SUFFIXES)
+    entry = next((entry for entry in entries if entry is not None), None)
+    if entry is None:
         return None
-    library = library_path(unit_of_one(store, path), path)
     try:
-        module: ModuleType = _imp.create_dynamic(ModuleSpec("backports.zstd._zstd", None, origin=library))
-        _imp.exec_dynamic(module)
+        return _load(file_in_memory("_zstd", store.read(entry)))
+    except (OSError, ImportError) as exc:
+        if isinstance(exc, ArchimportError):
+            raise
+    from archimport.runtime.places import library_path  # deferred: on Linux there is memory
+    from archimport.runtime.unit import unit_of_one
+
+    try:
+        return _load(library_path(unit_of_one(store, entry.path), entry.path))
     except ImportError as exc:
-        raise ConfigError(f"the decoder that is carried cannot be loaded: {exc}", member=path) from None
+        raise ConfigError(f"the decoder that is carried cannot be loaded: {exc}", member=entry.path) from None
+
+
+def _load(path: str) -> ModuleType:
+    """Load it without its package, whose modules would cost as much again."""
+    module: ModuleType = _imp.create_dynamic(ModuleSpec("backports.zstd._zstd", None, origin=path))
+    _imp.exec_dynamic(module)
     return module

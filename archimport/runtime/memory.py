@@ -27,8 +27,6 @@ _making = Lock()
 
 def in_memory(unit: Unit, path: str) -> str:
     """Give a path from which this process can load a library of a unit; OSError where this system has none."""
-    if not hasattr(os, "memfd_create") or not os.path.isdir(_FOLDER):
-        raise OSError("this system has no files in memory")
     with _making:
         files = [file for file in unit.needed(path) if (unit.name, file.path) not in _descriptors]
         made = {(unit.name, file.path): _create(os.path.basename(file.path)) for file in files}
@@ -39,7 +37,17 @@ def in_memory(unit: Unit, path: str) -> str:
     return _path(_descriptors[unit.name, path])
 
 
+def file_in_memory(name: str, content: bytes) -> str:
+    """Give a path of a file in memory that has this content; OSError where this system has none."""
+    fd = _create(name)
+    with open(fd, "wb", closefd=False) as stream:
+        stream.write(content)
+    return _path(fd)
+
+
 def _create(name: str) -> int:
+    if not hasattr(os, "memfd_create") or not os.path.isdir(_FOLDER):
+        raise OSError("this system has no files in memory")
     for flags in _FLAGS:
         try:
             return os.memfd_create(name, flags)

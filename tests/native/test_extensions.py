@@ -245,8 +245,9 @@ def test_many_first_starts_at_once(extension: Path, name: str, tmp_path: Path) -
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=kept)
         for _ in range(64)
     ]
-    said = {child.communicate(timeout=120) for child in children}
-    assert len(said) == 1, said
+    said = [child.communicate(timeout=120) for child in children]
+    # One that was faster than another may have loaded the file that the other one's took the place of.
+    assert {(printed.splitlines()[0], errors) for printed, errors in said} == {(f"{store}/{extension.name}", "")}
     assert [path.read_bytes() for path in cache().rglob("*.so")] == [extension.read_bytes()]
     assert list(cache().rglob("*.tmp")) == []
 
