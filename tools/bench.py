@@ -1,7 +1,7 @@
 """What archimport costs beside what is used today: `python3 tools/dev.py bench [NAME ...] [--write] [--json FILE]`.
 
-Names are workloads of `apps` (hello, sympy, django, sqlalchemy, fastapi, big), or `imports`, `mounts`, `herd` and
-`torn`; by default all. Rivals are installed from the registry. `--write` puts what was measured into
+Names are workloads of `apps` (hello, sympy, django, sqlalchemy, fastapi, big), or `opens`, `zips`, `imports`, `mounts`,
+`herd` and `torn`; by default all. Rivals are installed from the registry. `--write` puts what was measured into
 docs/performance.md and its plot, `--json` keeps all figures.
 """
 
@@ -12,20 +12,21 @@ import json
 import tempfile
 from pathlib import Path
 
-from benches import apps, databases
+from benches import apps, databases, files
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "performance.md"
+OTHERS = {**files.BENCHES, **databases.BENCHES}
 MARKS = "<!-- made by tools/bench.py -->", "<!-- end -->"
 
 
 def main() -> None:
     """Run the benches that were named, and print what they find."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("names", nargs="*", metavar="NAME", choices=[[], *apps.WORKLOADS, *databases.BENCHES])
+    parser.add_argument("names", nargs="*", metavar="NAME", choices=[[], *apps.WORKLOADS, *OTHERS])
     parser.add_argument("--write", action="store_true", help="write what was measured into docs/performance.md")
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep all figures")
     options = parser.parse_args()
-    names = options.names or [*apps.WORKLOADS, *databases.BENCHES]
+    names = options.names or [*apps.WORKLOADS, *OTHERS]
     with tempfile.TemporaryDirectory(prefix="archimport-bench-") as folder:
         base = Path(folder).resolve()
         workloads = [name for name in names if name in apps.WORKLOADS]
@@ -36,14 +37,23 @@ def main() -> None:
             text += [*apps.table(name, figures), ""]
             print("\n".join(apps.table(name, figures)), flush=True)
         text += apps.verdicts(found)
-        print("\n".join(apps.verdicts(found)), flush=True)
+        print("\n".join(apps.verdicts(found)) if found else "", flush=True)
         if options.json:
             options.json.write_text(json.dumps({"machine": apps.machine(), "apps": found}, indent=1), encoding="utf-8")
         if options.write:
             write(text, found)
         for name in names:
-            if name in databases.BENCHES:
-                databases.report(name, base)
+            if name in OTHERS:
+                report(name, base)
+
+
+def report(name: str, base: Path) -> None:
+    """Run a bench of stores and print what it finds."""
+    print(f"== {name}: {(OTHERS[name].__doc__ or '').splitlines()[0]}", flush=True)
+    folder = base / f"bench-{name}"
+    folder.mkdir()
+    for line in OTHERS[name](folder):
+        print(line, flush=True)
 
 
 def write(text: list[str], found: apps.Table) -> None:

@@ -15,7 +15,11 @@ from pathlib import Path
 
 import pytest
 from builders import build_bundle, build_zip
+from click.testing import CliRunner
 from trees import flatten, write_tree
+
+from archimport.cli import cli
+from archimport.runtime.errors import PackError
 
 TREE = {
     "app.py": "import sys\ndef main():\n    print('app', sys.argv)\n    return 4\n",
@@ -185,7 +189,7 @@ def test_pack_and_run(tmp_path: Path) -> None:
     done = archimport("pack", root, "-o", out, "-e", "app:main")
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
-    assert done.stdout.startswith(f"{out}: bundle of 2 members, 0.")
+    assert done.stdout.startswith(f"{out}: bundle of 3 members, 0.")
     assert done.stdout.endswith(", starts at app:main\n")
     ran = archimport("run", out, "a", "-b")
     assert (ran.stdout, ran.returncode) == (f"app ['{out}', 'a', '-b']\n", 4)
@@ -195,14 +199,15 @@ def test_pack_and_run(tmp_path: Path) -> None:
 
 
 def test_pack_warns_of_pythons_without_a_decoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    root = write_tree({"m.py": ""}, tmp_path / "root")
+    def fail(*_: object) -> None:
+        raise PackError("no network")
+
+    monkeypatch.setattr("archimport.pack.decoder.install", fail)
     other = "3.12" if sys.version_info[:2] == (3, 11) else "3.11"
-    for name in ("UV_NO_INDEX", "PIP_NO_INDEX"):
-        monkeypatch.setenv(name, "1")
-    out = tmp_path / "out.arc"
-    done = archimport("pack", root, "-o", out, "--codec", "zstd", "--python", other, "--python", "3.14")
-    assert f"warning: reads zstd only where backports.zstd is installed: Python {other}\n" in done.stderr
-    assert archimport("verify", tmp_path / "out.arc").returncode == 0
+    out, root = str(tmp_path / "out.arc"), str(write_tree({"m.py": ""}, tmp_path / "root"))
+    done = CliRunner().invoke(cli, ["pack", root, "-o", out, "--codec", "zstd", "--python", other, "--python", "3.14"])
+    assert f"warning: reads zstd only where backports.zstd is installed: Python {other}\n" in done.output
+    assert archimport("verify", out).returncode == 0
 
 
 @pytest.mark.parametrize(

@@ -241,12 +241,3 @@ def torn(base: Path) -> Iterable[str]:
 
 TORN_READS = 20_000
 BENCHES: dict[str, Callable[[Path], Iterable[str]]] = {"imports": imports, "mounts": mounts, "herd": herd, "torn": torn}
-
-
-def report(name: str, base: Path) -> None:
-    """Run a bench and print what it finds."""
-    print(f"== {name}: {(BENCHES[name].__doc__ or '').splitlines()[0]}", flush=True)
-    folder = base / f"bench-{name}"
-    folder.mkdir()
-    for line in BENCHES[name](folder):
-        print(line, flush=True)
