@@ -26,6 +26,8 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="write what was measured into docs/performance.md")
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep all figures")
     options = parser.parse_args()
+    if options.write and options.names and not set(apps.WORKLOADS) <= set(options.names):
+        parser.error("the page has all workloads: name them all, or none")
     names = options.names or [*apps.WORKLOADS, *OTHERS]
     with tempfile.TemporaryDirectory(prefix="archimport-bench-") as folder:
         base = Path(folder).resolve()

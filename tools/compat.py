@@ -36,7 +36,7 @@ APP_SOURCE = """
 import sys
 
 def main():
-    __import__(f"{__name__}_{sys.argv[1]}" if __name__ != "__main__" else f"compat_app_{sys.argv[1]}")
+    __import__(f"compat_app_{sys.argv[1]}")
 
 if __name__ == "__main__":
     main()
@@ -128,8 +128,8 @@ def run(place: Path, program: Program, cache: Path) -> Outcome:
     return Outcome(error, seconds, 0 if error else int(done.stdout.split()[-1]), len(files_below(cache) - before))
 
 
-def time_starts(folder: Path, bundle: Path, program: Program, cache: Path) -> float:
-    """Give the best start of the app from the bundle against the best one from the folder."""
+def time_starts(folder: Path, bundle: Path, program: Program, cache: Path) -> float | None:
+    """Give the best start of the app from the bundle against the best one from the folder; None if one fails."""
     environment = {name: os.environ[name] for name in ("PATH", "HOME", "COMPAT_POSTGRESQL") if name in os.environ}
     environment["XDG_CACHE_HOME"] = str(cache)
     best: dict[Path, float] = {}
@@ -137,7 +137,8 @@ def time_starts(folder: Path, bundle: Path, program: Program, cache: Path) -> fl
         for app in (folder / f"{APP}.py", bundle):
             start = time.perf_counter()
             command = [sys.executable, "-E", "-s", "-S", str(app), program.name]
-            subprocess.run(command, env=environment, check=True, capture_output=True, timeout=600)
+            if subprocess.run(command, env=environment, check=False, capture_output=True, timeout=600).returncode:
+                return None
             best[app] = min(best.get(app, 1e9), time.perf_counter() - start)
     return best[bundle] / best[folder / f"{APP}.py"]
 

@@ -1,4 +1,4 @@
-"""Compressors of blocks, by the names of their codecs; what they make does not depend on the machine."""
+"""Compressors of blocks, by the names of their codecs; of one version, they make the same everywhere."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def compressor(codec: str, level: int | None = None) -> Callable[[bytes], bytes]:
-    """Give what compresses in this way, as hard as it can or as `level` says.
+    """Give what compresses in this way, as hard as is worth it or as `level` says.
 
     ConfigError if there is no such codec or level, or nothing here that writes it.
     """
@@ -24,6 +24,15 @@ def compressor(codec: str, level: int | None = None) -> Callable[[bytes], bytes]
         raise ConfigError(f"there is no level {level}", hint="the lowest one is 1")
     make, best, highest = _MAKERS[codec]
     return make(best if level is None else min(level, highest))
+
+
+def can_write(codec: str) -> bool:
+    """Whether there is something here that writes a codec."""
+    try:
+        compressor(codec)
+    except ConfigError:
+        return False
+    return True
 
 
 def _deflate(level: int) -> Callable[[bytes], bytes]:
@@ -58,7 +67,9 @@ def _zstd(level: int) -> Callable[[bytes], bytes]:
     zstd = _zstd_module()
 
     def compress(raw: bytes) -> bytes:
-        compressed: bytes = zstd.compress(raw, level)
+        window = {zstd.CompressionParameter.window_log: min(23, max(10, len(raw).bit_length()))} if level > 19 else {}
+        options = {zstd.CompressionParameter.compression_level: level, **window}  # no reader takes more than 8 MiB
+        compressed: bytes = zstd.compress(raw, options=options)
         return compressed
 
     return compress

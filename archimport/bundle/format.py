@@ -116,7 +116,7 @@ def root_size(meta: dict[str, str], signatures: int = 0) -> int:
 
 
 def read_root(raw: bytes, header: Header) -> Root:
-    """Parse and verify the root: its own digest, the header's, and that the parts of the file leave no gap."""
+    """Parse and verify the root: its own digest, the header's, and that the parts of the file follow each other."""
     if len(raw) < _ROOT.size + 2 * DIGEST_SIZE or raw[:4] != _ROOT_MAGIC:
         raise FormatError("root is damaged")
     (_, flags, pages, blocks, page_count, members, meta_size, signatures_size,

@@ -78,10 +78,12 @@ class Page:
         self._records = len(raw) - count * _RECORD.size
         if self._records <= _COUNT:
             raise FormatError("page of the index is damaged")
-        parts = raw[_COUNT : self._records].split(b"\0")
-        self.keys = keys = parts[1:-1]
-        if len(parts) != count + 2 or parts[0] or parts[-1] or keys != sorted(keys):
+        if raw.count(b"\0", _COUNT, self._records) != count + 1:
             raise FormatError("page of the index is damaged")
+        first, *keys, last = raw[_COUNT : self._records].split(b"\0")
+        if first or last or keys != sorted(keys):
+            raise FormatError("page of the index is damaged")
+        self.keys = keys
         self._numbers = dict(zip(keys, range(count), strict=True))
 
     def rows(self, key: bytes) -> list[Row]:
@@ -107,7 +109,10 @@ class Page:
         )
         if kind not in (FILE, FOLDER):
             raise FormatError("page of the index is damaged")
-        return Row(path_of(self.keys[number]), kind, layer, block, offset, size, content)
+        path = path_of(self.keys[number])
+        if key_of(path) != self.keys[number]:  # a name with a slash in it: no lookup would find it
+            raise FormatError("page of the index is damaged", member=path)
+        return Row(path, kind, layer, block, offset, size, content)
 
 
 def pack_page(rows: Sequence[Row]) -> bytes:

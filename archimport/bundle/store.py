@@ -86,13 +86,13 @@ class BundleStore(Store):
                 store=self.location,
                 hint="run it with one of these, or pack it for this one",
             )
-        needed = self.meta.get("codec", "")
-        for name in {needed, *self.meta.get("bytecode", "").split()}:
-            try:
-                prepare(name, self._carried_decoder)
-            except ArchimportError:
-                if name == needed:  # instead of bytecode there are sources
-                    raise
+        try:
+            if "zstd" in (self.meta.get("codec"), *self.meta.get("bytecode", "").split()):
+                prepare("zstd", self._carried_decoder)
+        except ArchimportError as exc:
+            exc.store = self.location
+            if self.meta.get("codec") == "zstd":  # instead of bytecode there are sources
+                raise
 
     def _carried_decoder(self) -> ModuleType | None:
         from archimport.runtime.decoder import carried_decoder  # deferred: from Python 3.14 there is one
@@ -105,8 +105,12 @@ class BundleStore(Store):
             return Entry(path, is_dir=True)
         key = key_of(path)
         number = self.tables.page_of(key)
-        page = self._pages.get(number) or self.page(number)
-        row = next((row for row in page.rows(key) if row.layer in self._layers), None)
+        try:
+            page = self._pages.get(number) or self.page(number)
+            row = next((row for row in page.rows(key) if row.layer in self._layers), None)
+        except ArchimportError as exc:
+            exc.store = self.location
+            raise
         if row is None:
             return None
         if row.kind == FOLDER:
@@ -115,14 +119,17 @@ class BundleStore(Store):
 
     def list(self, folder: str) -> Sequence[str]:
         """Give the sorted names of the children of `folder`."""
-        prefix = key_of(f"{folder}/" if folder else "")
-        names = (
-            check_name(row.path).rpartition("/")[2]
-            for number in self.tables.pages_of(prefix)
-            for row in self.page(number).rows_below(prefix)
-            if row.layer in self._layers
-        )
-        return sorted(set(names))
+        try:
+            return sorted(set(self._children(key_of(f"{folder}/" if folder else ""))))
+        except ArchimportError as exc:
+            exc.store = self.location
+            raise
+
+    def _children(self, prefix: bytes) -> Iterator[str]:
+        for number in self.tables.pages_of(prefix):
+            for row in self.page(number).rows_below(prefix):
+                if row.layer in self._layers:
+                    yield check_name(row.path).rpartition("/")[2]
 
     def read(self, entry: Entry) -> bytes:
         """Give the content of a member; IntegrityError or FormatError if its block is damaged."""
@@ -130,16 +137,12 @@ class BundleStore(Store):
 
     def page(self, number: int) -> Page:
         """Give a page of the index, verified."""
-        try:
-            if number not in self._pages:
-                place = self.tables.page(number)
-                raw = self.file.read(place.offset, place.size)
-                verify(raw, place.digest, "page of the index")
-                self._pages[number] = Page(raw)
-            return self._pages[number]
-        except ArchimportError as exc:
-            exc.store = self.location
-            raise
+        if number not in self._pages:
+            place = self.tables.page(number)
+            raw = self.file.read(place.offset, place.size)
+            verify(raw, place.digest, "page of the index")
+            self._pages[number] = Page(raw)
+        return self._pages[number]
 
     def content(self, row: Row) -> bytes:
         """Give the content of a row of the index."""

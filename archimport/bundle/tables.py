@@ -81,9 +81,10 @@ class Tables:
         self._root = root
         self._end = header.tables
         self._pages = root.blocks * _BLOCK.size
-        self._firsts = raw[self._pages + root.page_count * _PAGE.size :].split(b"\0")
-        if len(self._firsts) != root.page_count:
+        keys = self._pages + root.page_count * _PAGE.size
+        if keys > len(raw) or raw.count(b"\0", keys) + 1 != root.page_count:
             raise FormatError("tables are damaged")
+        self._firsts = raw[keys:].split(b"\0")
 
     def block(self, number: int) -> Block:
         """Give a row of the block table; FormatError if there is none or it lies outside the blocks."""

@@ -163,14 +163,23 @@ def _first(
 ) -> list[str]:
     """Give the sources that start-up imports, in order: as recorded, or as the entry point imports them.
 
-    None without an entry point or an interpreter.
+    Nothing without an entry point or an interpreter.
     """
-    if wanted.order is not None:
-        return Path(wanted.order).read_text("utf-8").splitlines()
-    for target, site in zip(targets, sites, strict=True):
-        if entry and target.interpreter and target.platform is None:
-            return entry_points.try_entry(entry, target.interpreter, [*folders, site], wanted.profile)
-    return []
+    here = [site for target, site in zip(targets, sites, strict=True) if target.interpreter and not target.platform]
+    if wanted.profile is not None and not (entry and here):
+        raise PackError("there is nothing to profile", hint="name an entry point, and a Python that is here")
+    if not entry or not here:
+        return []
+    interpreter = next(target.interpreter for target in targets if target.interpreter and not target.platform)
+    imported = entry_points.try_entry(entry, str(interpreter), [*folders, here[0]], wanted.profile)
+    return imported if wanted.order is None else _recorded(Path(wanted.order))
+
+
+def _recorded(file: Path) -> list[str]:
+    try:
+        return file.read_text("utf-8").splitlines()
+    except UnicodeDecodeError:
+        raise PackError(f"{str(file)!r} is no list of sources") from None
 
 
 def _check_own_version(site: Path) -> None:

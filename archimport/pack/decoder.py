@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import tempfile
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from archimport.bundle.compress import can_write
 from archimport.pack.inputs import Inputs
 from archimport.pack.libraries import is_library
 from archimport.pack.resolve import install
@@ -41,11 +43,18 @@ def choose_codecs(app: App, asked: str | None) -> Codecs:
     """Choose: zstd for what those alone read who can read it, else deflate; all as `asked`, if that is given."""
     if asked not in (None, "zstd"):
         return Codecs(asked, [asked] * len(app.targets), {}, [])
+    if asked is None and not can_write("zstd"):
+        return Codecs("deflate", ["deflate"] * len(app.targets), {}, [])
     is_worth_it = asked is not None or _size(app) >= _WORTH_A_DECODER
     with tempfile.TemporaryDirectory(prefix="archimport-") as scratch:
         files = [_decoder_for(target, Path(scratch)) if is_worth_it else None for target in app.targets]
-        decoders = {file.name: file.read_bytes() for file in files if file is not None}
-    able = [target.python in WITH_ZSTD or file is not None for target, file in zip(app.targets, files, strict=True)]
+        found = {(file.name, file.read_bytes()) for file in files if file is not None}
+    names = [name for name, _ in found]
+    decoders = {name: content for name, content in found if names.count(name) == 1}  # macOS has one name for two
+    able = [
+        target.python in WITH_ZSTD or (file is not None and file.name in decoders)
+        for target, file in zip(app.targets, files, strict=True)
+    ]
     served = WITH_ZSTD | {target.python for target in app.targets}
     lacking = {target.python for target, is_able in zip(app.targets, able, strict=True) if not is_able}
     unable = [python for python in app.pythons if python in lacking or python not in served]
@@ -59,9 +68,17 @@ def choose_codecs(app: App, asked: str | None) -> Codecs:
 
 
 def _size(app: App) -> int:
-    """Give how much of an app is read as it starts, and may be: all but libraries."""
-    bytecode = sum(len(pyc) for pycs in app.bytecode for pyc in pycs.values())
+    """Give how much Python an app has: its sources, and bytecode of one target."""
+    bytecode = max((sum(map(len, pycs.values())) for pycs in app.bytecode), default=0)
     return bytecode + sum(file.stat().st_size for path, file in app.files.seen(0).items() if path.endswith(".py"))
+
+
+def requirement() -> str:
+    """Give the requirement of the decoder's distribution: in the version that is here, if any is."""
+    try:
+        return f"backports.zstd=={version('backports.zstd')}"
+    except PackageNotFoundError:
+        return "backports.zstd"
 
 
 def _decoder_for(target: Target, scratch: Path) -> Path | None:
@@ -73,7 +90,7 @@ def _decoder_for(target: Target, scratch: Path) -> Path | None:
         return Path(spec.origin) if spec is not None and spec.origin and is_library(spec.origin) else None
     folder = scratch / f"{target.python}-{target.platform.tag if target.platform else ''}"
     try:
-        install(Inputs(["backports.zstd"], [], [], []), [], target, folder)
+        install(Inputs([requirement()], [], [], []), [], target, folder)
     except PackError:  # no network, or no wheel: then there is deflate
         return None
     return next(folder.glob("backports/zstd/_zstd.*.[sp][oy]*"), None)

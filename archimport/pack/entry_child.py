@@ -42,7 +42,7 @@ def look_up(entry):
 
 
 def run(entry, arguments):
-    """Run the app as its bundle will; that it ends is no error, that it fails is one."""
+    """Run the app as its bundle will; that it ends is no error, with whatever status; an exception is one."""
     sys.argv[1:] = arguments
     name, _, function = entry.partition(":")
     try:

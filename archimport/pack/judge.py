@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from fnmatch import fnmatch
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -12,6 +13,8 @@ from archimport.runtime.errors import PackError
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
     from pathlib import Path
+
+    from archimport.pack.height import Height
 
 #: What the scan would get wrong: whether to unpack, and why.
 _KNOWN = {
@@ -59,7 +62,7 @@ def judge(owners: Mapping[str, str], files: Mapping[str, Path], asked: Unpacking
     for pattern in set(asked.unpacked) & set(asked.packed):
         raise PackError(f"{pattern!r} is to be unpacked and to stay packed", hint="say one of the two")
     for pattern in (*asked.unpacked, *asked.packed):
-        if not any(_fits(known, [pattern]) for known in names.values()):
+        if not (any(_fits(known, [pattern]) for known in names.values()) or _is_part(pattern, files)):
             raise PackError(f"nothing that is packed is called {pattern!r}", hint="name a distribution or a package")
     return [
         decision for owner in sorted(grouped) for decision in _decide(owner, names[owner], grouped[owner], files, asked)
@@ -94,10 +97,14 @@ def _decide(
         finding = scan(files[path].read_bytes(), names) if path.endswith(".py") else None
         if finding is not None:
             reason = f"{finding.reason}: {path}:{finding.line}"
-            part = _part(path, finding.height, files)
+            part = _part(path, finding.height, paths, files)
             if part is None:
                 return [Decision(owner, True, reason)]
             parts.setdefault(part, reason)
+    parts = {part: reason for part, reason in parts.items() if not _fits([part], asked.packed)}
+    for pattern in asked.unpacked:
+        if _is_part(pattern, paths):
+            parts[pattern] = "asked for by --unpack"
     if not parts:
         return [Decision(owner, False, "nothing in its source finds files by path")]
     inner = {part for part in parts for other in parts if part.startswith(f"{other}/")}
@@ -105,18 +112,30 @@ def _decide(
     return [Decision(owner, False, "what finds files by path is unpacked by itself"), *unpacked]
 
 
-def _part(path: str, height: int | None, files: Mapping[str, Path]) -> str | None:
+def _part(path: str, height: Height | None, paths: Sequence[str], files: Mapping[str, Path]) -> str | None:
     """Give the package inside another one that a file and all that it looks for lie in; None if there is none."""
+    if height is None or _is_taken_up(path, height.names, paths, files):
+        return None
     folder = path
-    for _ in range(height or 0):
+    for _ in range(height.folders):
         folder = folder.rpartition("/")[0]
     while folder and f"{folder}/__init__.py" not in files:
         folder = folder.rpartition("/")[0]
-    return folder if height is not None and "/" in folder else None
+    return folder if "/" in folder else None
 
 
-def _top(path: str) -> str:
-    return path.partition("/")[0].partition(".")[0]
+def _is_taken_up(path: str, names: Collection[str], paths: Sequence[str], files: Mapping[str, Path]) -> bool:
+    """Whether another source may import one of these names of a module, and go on from there."""
+    folder, _, file = path.rpartition("/")
+    stem = folder.rpartition("/")[2] if file == "__init__.py" else file.removesuffix(".py")
+    module, name = (re.compile(rf"\b({'|'.join(map(re.escape, words))})\b".encode()) for words in ([stem], names))
+    others = (files[other].read_bytes() for other in paths if other.endswith(".py") and other != path)
+    return bool(names) and any(module.search(source) and name.search(source) for source in others)
+
+
+def _is_part(pattern: str, paths: Iterable[str]) -> bool:
+    """Whether a pattern is the path of a package inside another one."""
+    return "/" in pattern and any(path == f"{pattern}/__init__.py" for path in paths)
 
 
 def _fits(names: Iterable[str], patterns: Sequence[str]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING, NamedTuple
 
-from archimport.pack.height import height
+from archimport.pack.height import Height, height, name_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -17,8 +17,9 @@ _FRAMEWORKS = frozenset({"Flask", "Blueprint", "Quart", "Sanic", "APIFlask", "Pa
                          "resource_filename", "resource_isdir", "resource_listdir"})  # fmt: skip
 #: What gives the file of what it is given (the module inspect).
 _FILE_OF = frozenset({"getfile", "getsourcefile", "getabsfile"})
-#: What is given a place in order to tell it to people.
-_TELLERS = frozenset({"print", "echo", "add_row", "debug", "info", "warning", "error", "exception"})
+#: What is given a place in order to tell it to people: functions, and methods of what has these names.
+_TELLERS = frozenset({"print", "echo", "add_row"})
+_LOGGERS = frozenset({"log", "logger", "logging", "_log", "_logger", "LOG", "LOGGER"})
 _PLACES = frozenset({"__file__", "__path__"})
 _BY_FILE = "finds files by __file__"
 #: The same by way of `__spec__`.
@@ -28,11 +29,11 @@ _WORDS = tuple(word.encode() for word in (*_PLACES, "__spec__", *_FRAMEWORKS, *_
 
 
 class Finding(NamedTuple):
-    """Why a package has to be real files, the line that says so, and how many folders up they may be (None: any)."""
+    """Why a package has to be real files, the line that says so, and how far up they may be (None: anywhere)."""
 
     reason: str
     line: int
-    height: int | None
+    height: Height | None
 
 
 def scan(source: bytes, own: Collection[str] = ()) -> Finding | None:
@@ -60,21 +61,25 @@ def _reasons(tree: ast.Module, own: Collection[str]) -> Iterator[tuple[str, int]
             continue
         if isinstance(node, ast.Name) and node.id in _PLACES and isinstance(node.ctx, ast.Load):
             yield f"finds files by {node.id}", node.lineno
-        if isinstance(node, ast.Attribute) and node.attr == "__file__" and _is_own_module(node.value, own):
-            yield "finds files by a module's __file__", node.lineno
+        if isinstance(node, ast.Attribute) and node.attr in _PLACES and _is_own_module(node.value, own):
+            yield f"finds files by a module's {node.attr}", node.lineno
         if isinstance(node, ast.Attribute) and node.attr in _SPEC_PLACES and _is_own_spec(node):
             yield f"finds files by __spec__.{node.attr}", node.lineno
-        if isinstance(node, ast.Call) and _name(node.func) in _FILE_OF and any(_is_here(a, own) for a in _given(node)):
-            yield f"finds files by {_name(node.func)}", node.lineno
-        if isinstance(node, ast.Call) and _name(node.func) in _FRAMEWORKS and any(map(_names_module, _given(node))):
-            yield f"{_name(node.func)} finds files beside a module", node.lineno
+        if (
+            isinstance(node, ast.Call)
+            and name_of(node.func) in _FILE_OF
+            and any(_is_here(a, own) for a in _given(node))
+        ):
+            yield f"finds files by {name_of(node.func)}", node.lineno
+        if isinstance(node, ast.Call) and name_of(node.func) in _FRAMEWORKS and any(map(_names_module, _given(node))):
+            yield f"{name_of(node.func)} finds files beside a module", node.lineno
 
 
 def _harmless(node: ast.AST) -> Iterator[ast.AST]:
     """Give the parts of a node that name the place of a module without opening anything there."""
-    if isinstance(node, ast.Call) and _name(node.func) in _SEARCHES:
+    if isinstance(node, ast.Call) and name_of(node.func) in _SEARCHES:
         yield from (argument for argument in _given(node) if isinstance(argument, ast.Name))
-    if isinstance(node, ast.Call) and _name(node.func) in _TELLERS:
+    if isinstance(node, ast.Call) and _tells(node.func):
         for argument in _given(node):
             parts = argument.values if isinstance(argument, ast.JoinedStr) else [argument]
             yield from (part.value if isinstance(part, ast.FormattedValue) else part for part in parts)
@@ -83,6 +88,12 @@ def _harmless(node: ast.AST) -> Iterator[ast.AST]:
             yield from ast.walk(statement)
     if isinstance(node, ast.Compare):
         yield from (node.left, *node.comparators)
+
+
+def _tells(function: ast.expr) -> bool:
+    return name_of(function) in _TELLERS or (
+        isinstance(function, ast.Attribute) and name_of(function.value) in _LOGGERS
+    )
 
 
 def _given(call: ast.Call) -> list[ast.expr]:
@@ -95,6 +106,8 @@ def _is_main_guard(test: ast.expr) -> bool:
         and isinstance(test.left, ast.Name)
         and test.left.id == "__name__"
         and isinstance(test.ops[0], ast.Eq)
+        and isinstance(test.comparators[0], ast.Constant)
+        and test.comparators[0].value == "__main__"
     )
 
 
@@ -112,7 +125,7 @@ def _is_own_spec(node: ast.Attribute) -> bool:
 def _is_here(value: ast.expr, own: Collection[str]) -> bool:
     """Whether this is a package of its own, or the frame that runs."""
     return _is_own_module(value, own) or (
-        isinstance(value, ast.Call) and _name(value.func) in ("currentframe", "_getframe")
+        isinstance(value, ast.Call) and name_of(value.func) in ("currentframe", "_getframe")
     )
 
 
@@ -120,7 +133,3 @@ def _names_module(argument: ast.expr) -> bool:
     if isinstance(argument, ast.Constant):
         return isinstance(argument.value, str)
     return any(isinstance(node, ast.Name) and node.id in ("__name__", "__package__") for node in ast.walk(argument))
-
-
-def _name(function: ast.expr) -> str:
-    return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")

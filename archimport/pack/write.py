@@ -11,6 +11,7 @@ from archimport.bundle.store import PLATFORM
 from archimport.bundle.tail import carried_sources, tail_files
 from archimport.bundle.writer import Member, write_bundle
 from archimport.pack.compile import cached_path, compile_runtime, source_path
+from archimport.pack.decoder import requirement
 from archimport.runtime.decoder import DECODERS
 from archimport.runtime.errors import PackError
 from archimport.runtime.unit import OWN
@@ -44,6 +45,7 @@ def write_as_bundle(path: str, app: App, form: Form) -> int:
     sources = carried_sources()
     runtimes = {runtime for target in app.targets if (runtime := compile_runtime(target, sources)) is not None}
     codecs = form.codecs
+    tools = [*versions(), *([requirement().replace("==", " ")] if codecs.decoders else [])]
     decoders = [
         Member(f"{DECODERS}{name}", partial(bytes, content), codec="stored")  # what every start reads
         for name, content in sorted(codecs.decoders.items())
@@ -54,7 +56,7 @@ def write_as_bundle(path: str, app: App, form: Form) -> int:
         "archimport": archimport.__version__,
         "bytecode": " ".join(sorted(set(codecs.bytecode))),
         "codec": codecs.common,
-        "made-with": ", ".join([*sorted(f"Python {runtime.version}" for runtime in runtimes), *versions()]),
+        "made-with": ", ".join([*sorted(f"Python {runtime.version}" for runtime in runtimes), *tools]),
         "libraries": "yes" if app.has_libraries else "no",
         "open": "yes" if form.open else "no",
         "targets": " ".join(_targets(app)),

@@ -1,7 +1,7 @@
 """Decompressors, each of one shape: `(stored bytes, raw size) -> raw bytes`.
 
 The raw size comes from an index that was checked before; output is bounded by it, so that no bomb inflates. Whatever
-a decompressor says about damage is an IntegrityError. This is the one import site of the zstd decoder.
+a decompressor says about damage is an IntegrityError.
 """
 
 from __future__ import annotations
@@ -93,28 +93,34 @@ def zstd_content_size(data: bytes) -> int | None:
 #: Where a codec's decoder may be, the interpreter's own first. zstd's is a C module, from Python 3.14; the package
 #: around it would cost as much as what it reads.
 _PLACES = {"bzip2": ("bz2",), "lzma": ("lzma",), "zstd": ("_zstd", "backports.zstd._zstd")}
-_modules: dict[str, ModuleType] = {}
+_modules: dict[str, ModuleType | None] = {}
 
 
 def prepare(name: str, carried: Callable[[], ModuleType | None] = lambda: None) -> None:
     """Load the decoder of a codec, if it needs one: later it might be looked for in what it is to read.
 
-    `carried` gives one that a store brings, for an interpreter without its own. ConfigError if there is none.
+    `carried` gives one that a store brings, for an interpreter that has none. ConfigError if there is none, which is
+    remembered: what is to be read would be searched for it each time.
     """
-    if name in _PLACES:
-        _module(name, carried)
+    if name in _PLACES and _modules.get(name) is None:
+        module = None
+        try:
+            module = _import(_PLACES[name]) or carried()
+        finally:
+            _modules[name] = _modules.get(name) or module
+    if name in _PLACES and _modules[name] is None:
+        hint = "install backports.zstd, or a Python that has zstd" if name == "zstd" else None
+        raise ConfigError(f"{name} data cannot be read by this interpreter", hint=hint)
 
 
-def _module(name: str, carried: Callable[[], ModuleType | None] = lambda: None) -> ModuleType:
+def _module(name: str) -> ModuleType:
     """Give the decoder of a codec, always the same one; ConfigError if this interpreter has none."""
     if name not in _modules:
-        own, *installed = _PLACES[name]
-        module = _import([own]) or carried() or _import(installed)
-        if module is None:
-            hint = "install backports.zstd, or use Python 3.14" if name == "zstd" else None
-            raise ConfigError(f"{name} data cannot be read by this interpreter", hint=hint)
-        _modules.setdefault(name, module)
-    return _modules[name]
+        prepare(name)
+    module = _modules[name]
+    if module is None:
+        raise ConfigError(f"{name} data cannot be read by this interpreter")
+    return module
 
 
 def _import(places: Iterable[str]) -> ModuleType | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _imp
+import sys
 from _frozen_importlib import ModuleSpec
 from _frozen_importlib_external import EXTENSION_SUFFIXES
 
@@ -26,6 +27,7 @@ def carried_decoder(store: Store) -> ModuleType | None:
     entry = next((entry for entry in entries if entry is not None), None)
     if entry is None:
         return None
+    sys.audit("archimport.load", "backports.zstd._zstd", store.location, entry.path)
     try:
         return _load(file_in_memory("_zstd", store.read(entry)))
     except (OSError, ImportError) as exc:

@@ -65,6 +65,13 @@ def test_levels(tmp_path: Path) -> None:
         write_bundle(str(tmp_path / "x.arc"), members(files), meta={}, tail={}, level=0)
 
 
+@pytest.mark.parametrize("level", [20])
+def test_large_contents_are_read_at_any_level(tmp_path: Path, level: int) -> None:
+    files = {"large": random.Random(1).randbytes(100_000) * 99, "small": b"x" * 100}
+    write_bundle(str(tmp_path / "x.arc"), members(files, codec="zstd"), meta={}, tail={}, level=level)
+    assert read_all(tmp_path / "x.arc") == files
+
+
 tree_files = st.dictionaries(
     st.lists(st.text("abü", min_size=1, max_size=3), min_size=1, max_size=3).map("/".join), st.binary(max_size=50)
 )

@@ -234,3 +234,18 @@ def test_page_that_begins_elsewhere(tmp_path: Path) -> None:
 def test_tables_that_have_too_few_pages(tmp_path: Path) -> None:
     with pytest.raises(archimport.FormatError, match="tables are damaged"):
         BundleStore(str(craft(tmp_path / "x.arc", [module("a.py")], first=b"\na.py\0\nb.py")))
+
+
+def test_tables_that_are_too_short(tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(archimport.FormatError, match="tables are damaged"):
+        patch.setattr(writer, "pack_tables", lambda blocks, pages: b"")
+        BundleStore(str(craft(tmp_path / "x.arc", [module("a.py")])))
+
+
+def test_key_that_no_lookup_finds(tmp_path: Path) -> None:
+    """A slash in a name: what a list would show is not what a lookup finds."""
+    bundle = craft(tmp_path / "x.arc", [module("aXevil.py")], change=lambda raw: raw.replace(b"aXevil", b"a/evil"))
+    for look in (lambda store: list(store.verify()), lambda store: store.list("")):
+        with pytest.raises(archimport.FormatError) as caught:
+            look(BundleStore(str(bundle)))
+        assert caught.value.store == str(bundle)

@@ -23,7 +23,7 @@ TREE = {
 
 
 def main() -> None:
-    """Write one that `pack` makes, and a small one that has what packing this tree does not: layers, zstd, signatures."""
+    """Write one that `pack` makes, and a small one that has what packing this tree does not: layers, zstd."""
     out = Path(sys.argv[1])
     with tempfile.TemporaryDirectory() as folder:
         for name, text in TREE.items():

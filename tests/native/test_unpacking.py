@@ -16,6 +16,7 @@ from trees import Tree, write_tree
 
 import archimport
 from archimport.pack.build import pack
+from archimport.pack.collect import collect
 from archimport.pack.judge import Unpacking, judge
 from archimport.pack.owners import owners_of
 from archimport.pack.scan import scan
@@ -239,6 +240,10 @@ def test_why(tmp_path: Path) -> None:
         ("print('I am', __file__, f'in {__file__}')", None),
         ("print(open(__file__).read())", 1),
         ("table.add_row('this module', __file__)", None),
+        ("logger.info(__file__)", None),
+        ("self.info(__file__)", 1),
+        ("if __name__ == 'acme.conf':\n    open(__file__)", 2),
+        ("import acme\nopen(acme.__path__[0])", 2),
         ("open(f'{__file__}.txt')", 1),
         ("os.path.dirname(inspect.getfile(inspect.currentframe()))", 1),
         ("print(inspect.getfile(type(error)))", None),
@@ -262,21 +267,53 @@ def test_scan(source: str, found: int | None) -> None:
         ("Path(__file__).resolve().parent / 'data'", 1),
         ("dirname(dirname(__file__))", 2),
         ("Path(__file__).parent.parent", 2),
-        ("Path(__file__).parents[2]", 3),
-        ("Path(__file__).parents[n]", None),
-        ("HERE = Path(__file__)\nHERE.parent", None),
+        ("HERE = Path(__file__)\nopen(HERE.parent / 'data')", 1),
+        ("HERE = Path(__file__).parent\nUP = HERE.parent\nopen(UP / 'data')", 2),
+        ("print(os.path.exists(dirname(__file__)))", 1),
+        ("Path(__file__).parents[2]", None),
         ("HERE = dirname(__file__)\nopen(join(HERE, '..', 'data'))", None),
         ("open(join(dirname(__file__), '../data'))", None),
         ("open(join(dirname(__file__), os.pardir))", None),
+        ("Path(__file__).joinpath('..', 'data')", None),
         ("os.path.split(os.path.split(__file__)[0])[0]", None),
         ("__file__.rsplit('/', 2)[0]", None),
+        ("__file__.replace('sub/mod.py', 'data')", None),
+        ("from os.path import dirname as d\nopen(d(d(__file__)))", None),
+        ("up = os.path.dirname\nopen(up(up(__file__)))", None),
+        ("p = __file__\nwhile p:\n    p, _ = os.path.split(p)", None),
+        ("p = __file__\nfor _ in range(3):\n    p = dirname(p)\nopen(p)", None),
+        ("p = abspath(__file__)\nos.sep.join(p.split(os.sep)[:-3])", None),
+        ("Path(*Path(__file__).parts[:-3])", None),
+        ("def resource(name):\n    return join(dirname(__file__), name)", None),
+        ("def root():\n    return dirname(__file__)", None),
+        ("f'{dirname(__file__)}/x'", None),
         ("dirname(__file__)\nlist(__path__)", None),
         ("__spec__.submodule_search_locations = []", None),
     ],
 )
 def test_how_far_up_a_source_looks(source: str, height: int | None) -> None:
     finding = scan(source.encode())
-    assert (finding.height if finding else None) == height
+    assert (finding.height.folders if finding and finding.height else None) == height
+
+
+@pytest.mark.parametrize(
+    ("other", "whole"),
+    [
+        ("from acme.conf import HERE\nopen(HERE + '/../data.txt')", True),
+        ("import acme.conf as c\nopen(dirname(c.HERE))", True),
+        ("from acme.conf import other", False),
+        ("HERE = 'my own'", False),
+    ],
+)
+def test_place_that_others_take_up(tmp_path: Path, other: str, whole: bool) -> None:
+    conf = "import os\nHERE = os.path.dirname(__file__)\nDATA = open(os.path.join(HERE, 'x.txt'))\n"
+    tree = {"__init__.py": "", "conf": {"__init__.py": conf, "x.txt": ""}, "other.py": other}
+    files = collect([write_tree({"acme": tree}, tmp_path / "r")])
+    unpacked = [decision.owner for decision in judge(owners_of(files), files, Unpacking()) if decision.unpack]
+    assert unpacked == ["acme" if whole else "acme/conf"]
+    for asked, found in ((Unpacking(packed=["acme/conf"]), []), (Unpacking(unpacked=["acme/conf"]), ["acme/conf"])):
+        if not whole:
+            assert [d.owner for d in judge(owners_of(files), files, asked) if d.unpack] == found
 
 
 def test_package_that_is_unpacked_by_itself(tmp_path: Path) -> None:
@@ -294,7 +331,7 @@ def test_package_that_is_unpacked_by_itself(tmp_path: Path) -> None:
                         "import os\nhere = os.path.dirname(__file__)\n"
                         "opened = open(os.path.join(here, 'inner', 'x.txt')).read()\n"
                     ),
-                    "inner": {"__init__.py": "", "x.txt": "found", "mod.py": "place = __file__[:-3]\n"},
+                    "inner": {"__init__.py": "", "x.txt": "found", "mod.py": "place = __file__\n"},
                 },
             },
         }
@@ -306,7 +343,7 @@ def test_package_that_is_unpacked_by_itself(tmp_path: Path) -> None:
 import archimport, sys
 archimport.mount(sys.argv[1])
 import acme.plain, acme.deep.other, acme.deep.data.inner.mod as mod
-print(acme.plain.opened, mod.place, acme.deep.other.__file__)
+print(acme.plain.opened, mod.place[:-3], acme.deep.other.__file__)
 """
     done = run(code, store)
     opened, place, packed_file = done.stdout.split()

@@ -285,6 +285,28 @@ def test_collections_are_held_back_for_a_while() -> None:
     gc.set_threshold(*before)
 
 
+def test_programs_that_collect_never_or_rarely_go_on_so() -> None:
+    before = gc.get_threshold()
+    try:
+        for threshold in (0, 1_000_000):
+            gc.set_threshold(threshold, *before[1:])
+            with HeldBack():
+                assert gc.get_threshold()[0] == threshold
+            assert gc.get_threshold()[0] == threshold
+    finally:
+        gc.set_threshold(*before)
+
+
+def test_what_was_frozen_before_stays_frozen() -> None:
+    gc.freeze()
+    try:
+        with HeldBack():
+            pass
+        assert gc.get_freeze_count() > 1000
+    finally:
+        gc.unfreeze()
+
+
 def test_frozen_objects_of_a_program_stay_frozen() -> None:
     with HeldBack():
         gc.freeze()
