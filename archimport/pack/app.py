@@ -104,7 +104,7 @@ def _build(
         else entry_points.console_script(script, [*inputs.folders, sites[0]])
     )
     progress("importing the entry point")
-    first = _first(entry, wanted, targets, [*inputs.folders], sites)
+    first = _first(entry, wanted, targets, inputs.folders, sites)
     progress("compiling")
     files = layers.split(trees)
     bytecode = [compile_sources(target, files.sources(number)) for number, target in enumerate(targets)]
@@ -165,13 +165,14 @@ def _first(
 
     Nothing without an entry point or an interpreter.
     """
-    here = [site for target, site in zip(targets, sites, strict=True) if target.interpreter and not target.platform]
+    pairs = zip(targets, sites, strict=True)
+    here = [(target.interpreter, site) for target, site in pairs if target.interpreter and not target.platform]
     if wanted.profile is not None and not (entry and here):
         raise PackError("there is nothing to profile", hint="name an entry point, and a Python that is here")
     if not entry or not here:
         return []
-    interpreter = next(target.interpreter for target in targets if target.interpreter and not target.platform)
-    imported = entry_points.try_entry(entry, str(interpreter), [*folders, here[0]], wanted.profile)
+    interpreter, site = here[0]
+    imported = entry_points.try_entry(entry, interpreter, [*folders, site], wanted.profile)
     return imported if wanted.order is None else _recorded(Path(wanted.order))
 
 

@@ -75,14 +75,14 @@ def write_as_bundle(path: str, app: App, form: Form) -> int:
 
 def _targets(app: App) -> Iterator[str]:
     """Give each target as a bundle says it: Python, platform, layer; a Python that was not asked for has no layer."""
-    asked = {target.python for target in app.targets}
+    asked, has_libraries = {target.python for target in app.targets}, app.has_libraries
     for number, target in enumerate(app.targets):
         name = target.platform.name if target.platform else PLATFORM
         layer = number + 1 if app.files.own[number] else 0
-        yield f"{target.python}/{name if app.has_libraries or target.platform else 'any'}/{layer}"
+        yield f"{target.python}/{name if has_libraries or target.platform else 'any'}/{layer}"
     for python in app.pythons:
         if python not in asked:
-            yield f"{python}/{PLATFORM if app.has_libraries else 'any'}/0"
+            yield f"{python}/{PLATFORM if has_libraries else 'any'}/0"
 
 
 def write_as_zip(path: str, app: App, _: Form) -> int:

@@ -108,9 +108,8 @@ def prepare(name: str, carried: Callable[[], ModuleType | None] = lambda: None) 
             module = _import(_PLACES[name]) or carried()
         finally:
             _modules[name] = _modules.get(name) or module
-    if name in _PLACES and _modules[name] is None:
-        hint = "install backports.zstd, or a Python that has zstd" if name == "zstd" else None
-        raise ConfigError(f"{name} data cannot be read by this interpreter", hint=hint)
+    if name in _PLACES:
+        _module(name)
 
 
 def _module(name: str) -> ModuleType:
@@ -119,7 +118,8 @@ def _module(name: str) -> ModuleType:
         prepare(name)
     module = _modules[name]
     if module is None:
-        raise ConfigError(f"{name} data cannot be read by this interpreter")
+        hint = "install backports.zstd, or a Python that has zstd" if name == "zstd" else None
+        raise ConfigError(f"{name} data cannot be read by this interpreter", hint=hint)
     return module
 
 
