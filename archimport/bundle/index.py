@@ -86,12 +86,12 @@ class Page:
         self.keys = keys
         self._numbers = dict(zip(keys, range(count), strict=True))
 
-    def rows(self, key: bytes) -> list[Row]:
-        """Give the rows of a key, the highest layer first."""
+    def rows(self, path: str, key: bytes) -> list[Row]:
+        """Give the rows of a path, by its key; the highest layer first."""
         number = self._numbers.get(key, -1)
         found: list[Row] = []
         while number >= 0 and self.keys[number] == key:
-            row = self.row(number)
+            row = self._row(number, path)
             if found and row.layer >= found[-1].layer:
                 raise FormatError("page of the index is not sorted")
             found.append(row)
@@ -104,14 +104,17 @@ class Page:
 
     def row(self, number: int) -> Row:
         """Give a row by its number in the page."""
+        path = path_of(self.keys[number])
+        if key_of(path) != self.keys[number]:  # a name with a slash in it: no lookup would find it
+            raise FormatError("page of the index is damaged", member=path)
+        return self._row(number, path)
+
+    def _row(self, number: int, path: str) -> Row:
         kind, layer, block, offset, size, content = _RECORD.unpack_from(
             self._raw, self._records + number * _RECORD.size
         )
         if kind not in (FILE, FOLDER):
             raise FormatError("page of the index is damaged")
-        path = path_of(self.keys[number])
-        if key_of(path) != self.keys[number]:  # a name with a slash in it: no lookup would find it
-            raise FormatError("page of the index is damaged", member=path)
         return Row(path, kind, layer, block, offset, size, content)
 
 

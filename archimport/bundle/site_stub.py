@@ -12,8 +12,8 @@ def boot(loader):
     """Import the runtime from the archive, install its hook, and go on with what the environment customizes."""
     stub = {"__name__": "stub"}
     exec(loader.get_code("__main__"), stub)
-    carried, table = stub["starter"](loader)
-    carried["start"](loader.archive, table, "hook").install()
+    names, table = stub["carried"](loader)
+    names["install_hook"](loader.archive, table)
     spec = PathFinder.find_spec("sitecustomize", [entry for entry in sys.path if entry != loader.archive])
     if spec is not None and spec.loader is not None:
         _load(spec)

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 #: What `mount` may ask of a bundle: nothing.
 OPTIONS: frozenset[str] = frozenset()
-#: How many decompressed blocks are kept: neighbours are imported together.
-_BLOCKS_KEPT = 8
+#: How many decompressed blocks are kept: what is imported together is in one or two; freed memory is used again.
+_BLOCKS_KEPT = 3
 _PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 #: With the mark of an interpreter without a global lock, for which libraries are others.
 _ABI = f"{_PYTHON}t" if "t" in getattr(sys, "abiflags", "") else _PYTHON
@@ -107,7 +107,7 @@ class BundleStore(Store):
         number = self.tables.page_of(key)
         try:
             page = self._pages.get(number) or self.page(number)
-            row = next((row for row in page.rows(key) if row.layer in self._layers), None)
+            row = next((row for row in page.rows(path, key) if row.layer in self._layers), None)
         except ArchimportError as exc:
             exc.store = self.location
             raise

@@ -76,7 +76,7 @@ class Tables:
     __slots__ = ("_end", "_firsts", "_pages", "_raw", "_root")
 
     def __init__(self, raw: bytes, header: Header, root: Root) -> None:
-        verify(raw, root.tables_digest, "tables")
+        verify(raw, root.tables_digest, "table of blocks and pages")
         self._raw = raw
         self._root = root
         self._end = header.tables

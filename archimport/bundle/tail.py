@@ -8,7 +8,6 @@ import os
 import zipfile
 from typing import TYPE_CHECKING
 
-from archimport.runtime.digest import digest
 from archimport.runtime.magic import TAIL_COMMENT
 
 if TYPE_CHECKING:
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 #: What starts things, by its name in the tail; what is carried: the folder `runtime`, and what reads bundles.
 _STUBS = {"__main__.py": "stub.py", "sitecustomize.py": "site_stub.py"}
+_FIRST = "archimport/runtime/carried.py"
 _CARRIED = (
     "__init__.py",
     *(f"bundle/{name}.py" for name in ("__init__", "format", "index", "store", "tables", "verify")),
@@ -31,24 +31,25 @@ def carried_sources() -> dict[str, bytes]:
 
 
 def tail_files(runtimes: Mapping[str, bytes]) -> dict[str, bytes]:
-    """Give the files of the tail; `runtimes` are marshalled tables of the carried modules by magic of pycs."""
+    """Give the files of the tail; `runtimes` are tables of carried modules, behind their hashes, by magic of pycs."""
     bundle = importlib.resources.files("archimport.bundle")
     stubs = {name: bundle.joinpath(file).read_bytes() for name, file in _STUBS.items()}
-    tables = {f"runtime/{magic}": digest(table) + table for magic, table in sorted(runtimes.items())}
+    tables = {f"runtime/{magic}": table for magic, table in sorted(runtimes.items())}
     return {**stubs, **tables, **carried_sources()}
 
 
 def write_tail(files: Mapping[str, bytes], offset: int) -> bytes:
     """Give the zip of `files`, with offsets as they are once `offset` bytes stand before it.
 
-    What every start reads is stored, the sources are deflated.
+    The sources are deflated, but for what is read before the runtime is there: nothing is imported to inflate it.
     """
     stream = _Shifted(offset)
     with zipfile.ZipFile(stream, "w") as archive:
         for name, content in files.items():
             info = zipfile.ZipInfo(name, _EPOCH)
             info.create_system, info.external_attr = 3, 0o100644 << 16
-            info.compress_type = zipfile.ZIP_DEFLATED if name.startswith("archimport/") else zipfile.ZIP_STORED
+            is_read_first = not name.startswith("archimport/") or name == _FIRST
+            info.compress_type = zipfile.ZIP_STORED if is_read_first else zipfile.ZIP_DEFLATED
             archive.writestr(info, content)
         archive.comment = TAIL_COMMENT
     return stream.getvalue()

@@ -14,14 +14,14 @@ def main() -> None:
     home, source, options, what, name, *arguments = sys.argv[1:]
     path = [entry for entry in sys.path if entry != os.path.dirname(__file__)]
     sys.path[:] = [*path, home]
-    from archimport.bundle.stub import standard_library
     from archimport.runtime import app
+    from archimport.runtime.carried import standard_library
     from archimport.runtime.mount import mount
     from archimport.runtime.reports import report_as_from_a_folder
 
     def run() -> None:
         mounted = mount(source, **json.loads(options))
-        seen = path if app.sees_environment(mounted.store) else standard_library(path)  # type: ignore[no-untyped-call]  # plain syntax
+        seen = path if app.sees_environment(mounted.store) else standard_library(path)
         sys.path[1:] = seen
         sys.argv[:] = [source if name == "__main__" else what, *arguments]
         if what == "-m":

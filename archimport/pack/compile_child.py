@@ -2,10 +2,9 @@
 
 Reads frames of path and source on stdin, each a 4-byte length and the bytes. `pyc` writes a frame for each source: an
 unchecked hash-based pyc (PEP 552), or nothing where it does not compile. `table` writes two: the version, and the magic
-with the marshalled table of all modules for the stub of a bundle, each marshalled too.
+with the table of all modules for the stub of a bundle (`archimport.runtime.carried`): its hash, and it marshalled. The
+hash is one that every interpreter has, so that nothing is imported to check it.
 """
-
-import __future__
 
 import _imp
 import ast
@@ -13,6 +12,9 @@ import importlib.util
 import marshal
 import sys
 import warnings
+
+#: What a start of a bundle imports of the runtime, with all that these import.
+AT_START = ("archimport.runtime.app", "archimport.bundle.store")
 
 
 def frames(stream):
@@ -42,12 +44,58 @@ def module(path):
     return (".".join(parts[:-1]), True) if parts[-1] == "__init__" else (".".join(parts), False)
 
 
-def carried(path, source):
-    """Give the marshalled code of a module of the runtime; it imports nothing to say how its annotations are meant."""
-    tree = ast.parse(source)
-    tree.body = [node for node in tree.body if getattr(node, "module", None) != "__future__"]
-    flags = __future__.annotations.compiler_flag
-    return marshal.dumps(compile(tree, path, "exec", flags, dont_inherit=True, optimize=2))
+class WithoutAnnotations(ast.NodeTransformer):
+    """Leave out of the runtime's modules what is for readers, and the import that says how that is meant."""
+
+    def visit_arg(self, node):
+        """Leave out what a parameter is."""
+        node.annotation = None
+        return node
+
+    def visit_FunctionDef(self, node):
+        """Leave out what a function gives."""
+        node.returns = None
+        return self.generic_visit(node)
+
+    def visit_AnnAssign(self, node):
+        """Leave out what a variable is."""
+        target = ast.copy_location(ast.Assign([node.target], node.value), node)
+        return target if node.value else ast.copy_location(ast.Pass(), node)
+
+    def visit_ImportFrom(self, node):
+        """Leave out the import."""
+        return None if node.module == "__future__" else node
+
+
+def carried(path, tree):
+    """Give the code of a module of the runtime."""
+    tree = WithoutAnnotations().visit(tree)
+    return compile(ast.fix_missing_locations(tree), path, "exec", dont_inherit=True, optimize=2)
+
+
+def needed(name, trees, found):
+    """Add a module to those that were found, behind those from which its top imports."""
+    if name in found or name not in trees:
+        return
+    needed(name.rpartition(".")[0], trees, found)
+    for node in trees[name].body:
+        if isinstance(node, ast.ImportFrom):
+            for imported in (node.module, *(f"{node.module}.{alias.name}" for alias in node.names)):
+                needed(imported, trees, found)
+    found[name] = True
+
+
+def table(sources):
+    """Give the table of the runtime: what a start loads is code, the rest is marshalled."""
+    found = {module(path)[0]: path for path, _ in sources}
+    trees = {name: ast.parse(source) for name, (_, source) in zip(found, sources, strict=True)}
+    first = {}
+    for name in AT_START:
+        needed(name, trees, first)
+    codes = {name: carried(found[name], trees[name]) for name in (*first, *sorted(trees.keys() - first))}
+    return {
+        name: (module(found[name])[1], code if name in first else marshal.dumps(code)) for name, code in codes.items()
+    }
 
 
 def main():
@@ -59,12 +107,9 @@ def main():
         for path, source in sources:
             write_frame(pyc(path, source))
         return
-    table = {}
-    for path, source in sources:
-        name, is_package = module(path)
-        table[name] = is_package, carried(path, source)
     write_frame(b"%d.%d.%d" % sys.version_info[:3])
-    write_frame(importlib.util.MAGIC_NUMBER + marshal.dumps(table))
+    runtime = marshal.dumps(table(sources))
+    write_frame(importlib.util.MAGIC_NUMBER + _imp.source_hash(0, runtime) + runtime)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from archimport.bundle.compress import can_write
+from archimport.pack.compile import cached_path
 from archimport.pack.inputs import Inputs
 from archimport.pack.libraries import is_library
 from archimport.pack.resolve import install
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 
 #: The Pythons whose standard library reads zstd (PEP 784).
 WITH_ZSTD = frozenset(KNOWN_PYTHONS[KNOWN_PYTHONS.index("3.14") :])
-#: In bytes: what is smaller gains less by zstd than a decoder takes.
-_WORTH_A_DECODER = 4 << 20
+#: In bytes of bytecode: a start that reads less gains less by zstd than it takes to load a decoder.
+_WORTH_A_DECODER = 3 << 19
 
 
 class Codecs(NamedTuple):
@@ -45,32 +46,43 @@ def choose_codecs(app: App, asked: str | None) -> Codecs:
         return Codecs(asked, [asked] * len(app.targets), {}, [])
     if asked is None and not can_write("zstd"):
         return Codecs("deflate", ["deflate"] * len(app.targets), {}, [])
-    is_worth_it = asked is not None or _size(app) >= _WORTH_A_DECODER
+    decoders, able = _decoders(app) if asked or _start_size(app) >= _WORTH_A_DECODER else ({}, _have_their_own(app))
+    bytecode = ["zstd" if asked or is_able else "deflate" for is_able in able]
+    unable = _unable(app, able)
+    # A decoder is one platform's. An app without libraries is everybody's.
+    is_bound = app.has_libraries or any(target.platform for target in app.targets)
+    if asked or (not unable and (is_bound or WITH_ZSTD.issuperset(app.pythons))):
+        return Codecs("zstd", bytecode, decoders, unable)
+    return Codecs("deflate", bytecode, decoders, [])
+
+
+def _start_size(app: App) -> int:
+    """Give how much bytecode a target reads to start: as far as that is known, else all that there is."""
+    first = [{cached_path(path, target) for path in app.first} for target in app.targets]
+    pycs = zip(app.bytecode, first, strict=True)
+    return max(sum(len(pyc) for path, pyc in all_.items() if path in seen or not seen) for all_, seen in pycs)
+
+
+def _have_their_own(app: App) -> list[bool]:
+    return [target.python in WITH_ZSTD for target in app.targets]
+
+
+def _decoders(app: App) -> tuple[dict[str, bytes], list[bool]]:
+    """Give the decoders to carry, by file name, and of each target whether it can read zstd then."""
     with tempfile.TemporaryDirectory(prefix="archimport-") as scratch:
-        files = [_decoder_for(target, Path(scratch)) if is_worth_it else None for target in app.targets]
+        files = [_decoder_for(target, Path(scratch)) for target in app.targets]
         found = {(file.name, file.read_bytes()) for file in files if file is not None}
     names = [name for name, _ in found]
     decoders = {name: content for name, content in found if names.count(name) == 1}  # macOS has one name for two
-    able = [
-        target.python in WITH_ZSTD or (file is not None and file.name in decoders)
-        for target, file in zip(app.targets, files, strict=True)
-    ]
+    able = zip(_have_their_own(app), files, strict=True)
+    return decoders, [has_its_own or (file is not None and file.name in decoders) for has_its_own, file in able]
+
+
+def _unable(app: App, able: Sequence[bool]) -> list[str]:
+    """Give the Pythons of an app that cannot read zstd: those without a decoder, and those that are no target."""
     served = WITH_ZSTD | {target.python for target in app.targets}
     lacking = {target.python for target, is_able in zip(app.targets, able, strict=True) if not is_able}
-    unable = [python for python in app.pythons if python in lacking or python not in served]
-    # A decoder is one platform's. An app without libraries is everybody's.
-    is_bound = app.has_libraries or any(target.platform for target in app.targets)
-    everybody = not unable and (is_bound or WITH_ZSTD.issuperset(app.pythons))
-    bytecode = ["zstd" if asked or is_able else "deflate" for is_able in able]
-    return (
-        Codecs("zstd", bytecode, decoders, unable) if asked or everybody else Codecs("deflate", bytecode, decoders, [])
-    )
-
-
-def _size(app: App) -> int:
-    """Give how much Python an app has: its sources, and bytecode of one target."""
-    bytecode = max((sum(map(len, pycs.values())) for pycs in app.bytecode), default=0)
-    return bytecode + sum(file.stat().st_size for path, file in app.files.seen(0).items() if path.endswith(".py"))
+    return [python for python in app.pythons if python in lacking or python not in served]
 
 
 def requirement() -> str:

@@ -14,7 +14,7 @@ from archimport.pack.compile import cached_path, compile_runtime, source_path
 from archimport.pack.decoder import requirement
 from archimport.runtime.decoder import DECODERS
 from archimport.runtime.errors import PackError
-from archimport.runtime.unit import OWN
+from archimport.runtime.unit import OWN, PLAN, UNITS
 from archimport.zip.writer import write_archive
 
 if TYPE_CHECKING:
@@ -129,4 +129,5 @@ def _file_members(app: App, *codec: str) -> Iterator[Member]:
     """Give the files: of each layer the sources, then the rest, by path."""
     for layer, files in enumerate([app.files.common, *app.files.own]):
         for path in sorted(files, key=lambda path: (not path.endswith(".py"), path)):
-            yield Member(path, files[path].read_bytes, layer, *codec)
+            is_read_first = path == PLAN or path.startswith(UNITS)
+            yield Member(path, files[path].read_bytes, layer, *(["stored"] if is_read_first else codec))

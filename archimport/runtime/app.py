@@ -8,7 +8,7 @@ import sys
 from archimport.runtime import mount
 from archimport.runtime.entries import drop_replaced_modules, lead_path
 from archimport.runtime.errors import ArchimportError, ConfigError
-from archimport.runtime.garbage import HeldBack
+from archimport.runtime.garbage import HeldBack, spare_last_collections
 from archimport.runtime.names import join
 from archimport.runtime.reports import report_as_from_a_folder
 
@@ -27,6 +27,7 @@ def run_bundle(archive: str, path: list[str]) -> None:
     on stderr and exit status 1. The app's own errors and exit status pass through.
     """
     location = os.path.realpath(archive)
+    spare_last_collections()
 
     def run() -> None:
         store = mount.open_bundle(location)

@@ -69,10 +69,10 @@ def drop_replaced_modules(store: Store) -> None:
     """Forget modules that the store has and that something else was loaded for: a `.pth` file runs before any app."""
     finder = StoreFinder(store, "", store.location)
     own = f"{store.location}{os.sep}"
-    for name, module in list(sys.modules.items()):
-        origin = getattr(getattr(module, "__spec__", None), "origin", None) or ""
+    for name in [name for name in sys.modules if "." not in name]:
+        origin = getattr(getattr(sys.modules.get(name), "__spec__", None), "origin", None) or ""
         is_library = os.path.dirname(origin.removesuffix("__init__.py").rstrip("/\\")) in sys.path
-        if "." in name or not os.path.isabs(origin) or is_library or os.path.realpath(origin).startswith(own):
+        if not os.path.isabs(origin) or is_library or os.path.realpath(origin).startswith(own):
             continue
         if finder.find_spec(name) is not None:
             for loaded in list(sys.modules):

@@ -12,6 +12,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_STDERR = 2
+
 
 class ContainerFile:
     """A regular file opened once, through `io.open_code` so that audit hooks see it (PEP 578).
@@ -22,13 +24,14 @@ class ContainerFile:
 
     def __init__(self, path: str) -> None:
         self.path = path
+        self._fd = -1
         try:
             if not stat.S_ISREG(os.stat(path).st_mode):  # before opening: a FIFO would block
                 raise FormatError("not a regular file", store=path)
-            self._file = open_code(path)
+            self._fd = _open(path)
+            status = os.fstat(self._fd)
         except OSError as exc:
             raise unavailable(path, exc) from exc
-        status = os.fstat(self._file.fileno())
         self.size = status.st_size
         self.identity = _identity(status)
 
@@ -39,16 +42,33 @@ class ContainerFile:
         """
         data = b""
         try:
+            fd = self._descriptor()
             while len(data) < length:
-                more = _pread(self._file.fileno(), length - len(data), offset + len(data))
+                more = _pread(fd, length - len(data), offset + len(data))
                 if not more:
                     raise StoreChangedError("the file was truncated while open", store=self.path)
                 data = data + more if data else more
         except OSError as exc:
             raise unavailable(self.path, exc) from exc
-        except ValueError as exc:
-            raise StoreUnavailable("the store was closed", store=self.path) from exc
         return data
+
+    def _descriptor(self) -> int:
+        """Give the descriptor: a new one if the program has closed what it did not know, as daemons do."""
+        if self._fd < 0:
+            raise StoreUnavailable("the store was closed", store=self.path)
+        if not self._is_ours():
+            if not self.is_current():
+                raise StoreUnavailable("its descriptor was closed, and another file is there now", store=self.path)
+            self._fd = _open(self.path)
+        return self._fd
+
+    def _is_ours(self) -> bool:
+        """Whether the descriptor is of the file that was opened: its number may have been used again."""
+        try:
+            status = os.fstat(self._fd)
+        except OSError:
+            return False
+        return (status.st_dev, status.st_ino) == self.identity[:2]
 
     def is_current(self) -> bool:
         """Whether the path still names the file that was opened, unchanged."""
@@ -63,12 +83,24 @@ class ContainerFile:
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        if self._fd >= 0 and self._is_ours():
+            os.close(self._fd)
+        self._fd = -1
 
     def __del__(self) -> None:
         """Close with the last loader that refers to the store."""
-        if hasattr(self, "_file"):
-            self._file.close()
+        self.close()
+
+
+def _open(path: str) -> int:
+    """Open a file to read; not as one of the standard streams, if those are closed."""
+    with open_code(path) as file:
+        fds = [os.dup(file.fileno())]
+    while fds[-1] <= _STDERR:
+        fds.append(os.dup(fds[-1]))
+    for fd in fds[:-1]:
+        os.close(fd)
+    return fds[-1]
 
 
 def unavailable(path: str, exc: OSError | ValueError) -> StoreUnavailable:

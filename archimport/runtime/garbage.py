@@ -1,13 +1,32 @@
-"""Cyclic garbage collection, held back while a program is imported: nearly all that imports make is there to stay."""
+"""Cyclic garbage collection where it is of no use: while a program is imported, and when it ends."""
 
 from __future__ import annotations
 
+import atexit
 import gc
+import sys
+from _frozen_importlib_external import EXTENSION_SUFFIXES
+from _io import BytesIO, StringIO
+from itertools import compress
 
+from archimport.runtime.file import ContainerFile
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import ModuleType
+
+_Module = type(sys)
 #: How many more objects than were freed may be made before there is a collection all the same.
 _HELD = 250_000
 #: Python 3.12 has frozen some itself; more are a program's, and stay frozen.
 _FROZEN_BY_PYTHON = 1000
+#: How many objects are looked at in one go.
+_AT_ONCE = 100_000
+#: Kinds with a finalizer that does nothing which the end of the process does not do.
+_HARMLESS = {BytesIO, StringIO, ContainerFile}
+#: Extension modules of the standard library with objects that write when they are freed, and have no finalizer.
+_WRITE_WHEN_FREED = ("_dbm", "_gdbm", "_sqlite3")
 
 
 class HeldBack:
@@ -31,3 +50,70 @@ class HeldBack:
             gc.freeze()
             gc.unfreeze()  # into the oldest generation
         gc.set_threshold(*self._before)
+
+
+def spare_last_collections() -> None:
+    """Have the program end without collecting, unless something that is left then could notice."""
+    frozen = gc.get_freeze_count()
+
+    def end() -> None:
+        try:
+            if gc.get_freeze_count() <= frozen and not (_is_watched() or _has_unknown_types() or _has_finalizers()):
+                gc.freeze()
+        except Exception:  # noqa: BLE001 - classes that are not hashable, or an audit hook that forbids to look
+            return
+
+    atexit.register(end)  # what is registered first is called last
+
+
+def _is_watched() -> bool:
+    return bool(gc.callbacks or gc.get_debug() or sys.warnoptions or sys.flags.dev_mode)
+
+
+def _has_unknown_types() -> bool:
+    """Whether extension modules are loaded whose objects may do anything when they are freed."""
+    return any(name in sys.modules for name in _WRITE_WHEN_FREED) or any(map(_is_extension_of_others, _loaded()))
+
+
+def _loaded() -> Iterator[tuple[str, ModuleType]]:
+    for name, module in list(sys.modules.items()):
+        if isinstance(name, str) and isinstance(module, _Module):
+            yield name, module
+
+
+def _is_extension_of_others(loaded: tuple[str, ModuleType]) -> bool:
+    name, module = loaded
+    if name.partition(".")[0] in sys.stdlib_module_names:
+        return False
+    file = _Module.__getattribute__(module, "__dict__").get("__file__")  # it may be lazy: it stays so
+    return isinstance(file, str) and file.endswith(tuple(EXTENSION_SUFFIXES))
+
+
+def _has_finalizers() -> bool:
+    """Whether objects are left that do something before they are freed, other than the standard streams."""
+    objects = gc.get_objects()
+    streams = set(map(id, _streams()))
+    return any(_has_final(objects[at : at + _AT_ONCE], streams) for at in range(0, len(objects), _AT_ONCE))
+
+
+def _has_final(objects: list[object], but_for: set[int]) -> bool:
+    kinds = list(map(type, objects))  # the one walk over so much memory
+    final = set(filter(_is_final, set(kinds))) - _HARMLESS
+    return any(id(found) not in but_for for found in compress(objects, map(final.__contains__, kinds)))
+
+
+def _is_final(kind: type) -> bool:
+    """Whether instances may do something when they, or what they lend their memory to (PEP 688), are freed."""
+    return any("__del__" in names or "__release_buffer__" in names for names in map(_names_of, _bases_of(kind)))
+
+
+def _streams() -> Iterator[object]:
+    """Give the standard streams that the interpreter itself flushes when it ends, and what they are made of."""
+    flushed = [sys.stdout] * (sys.stdout is sys.__stdout__) + [sys.stderr] * (sys.stderr is sys.__stderr__)
+    for stream in (sys.__stdin__, *flushed):
+        buffer = getattr(stream, "buffer", None)
+        yield from (stream, buffer, getattr(buffer, "raw", None))
+
+
+_bases_of = type.__dict__["__mro__"].__get__
+_names_of = type.__dict__["__dict__"].__get__

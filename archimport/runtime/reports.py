@@ -7,6 +7,7 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import CodeType, FrameType, TracebackType
     from typing import Any
 
@@ -41,9 +42,10 @@ def _print(kind: type[BaseException], value: BaseException) -> None:
     if sys.version_info >= (3, 13) or issubclass(kind, KeyboardInterrupt):  # it sees to the exit status
         sys.__excepthook__(kind, value, value.__traceback__)
         return
-    import traceback  # deferred: only when something failed
+    if sys.stderr is not None:
+        import traceback  # deferred: only when something failed
 
-    traceback.print_exception(value)
+        traceback.print_exception(value)
 
 
 def _threadhook(failed: Any) -> None:
@@ -54,13 +56,18 @@ def _threadhook(failed: Any) -> None:
         _print(failed.exc_type, failed.exc_value)
 
 
-def _unraisablehook(failed: Any) -> None:
+def _unraisablehook(failed: Any, print_without_lines: Callable[[Any], object] = sys.__unraisablehook__) -> None:
     """Print what `sys.unraisablehook` prints."""
     try:
+        if sys.stderr is None:
+            return
         import traceback  # deferred: only when something failed
 
-        where = "" if failed.object is None else f": {failed.object!r}"
+        if failed.object is not None:
+            said = f"{failed.err_msg or 'Exception ignored in'}: {failed.object!r}\n"
+        else:
+            said = f"{failed.err_msg}:\n" if failed.err_msg else ""
         lines = traceback.format_exception(failed.exc_type, failed.exc_value, failed.exc_traceback)
-        print(f"{failed.err_msg or 'Exception ignored in'}{where}", *lines, sep="\n", end="", file=sys.stderr)
+        sys.stderr.write("".join([said, *lines]))
     except Exception:  # noqa: BLE001 - the interpreter is ending, or whatever else
-        sys.__unraisablehook__(failed)
+        print_without_lines(failed)

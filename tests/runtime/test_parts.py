@@ -7,6 +7,8 @@ import gc
 import lzma
 import os
 import pickle
+import shlex
+import subprocess
 import sys
 import zlib
 from collections.abc import Callable
@@ -249,6 +251,36 @@ def test_store_path_relative_to() -> None:
     assert (root / "a/x").relative_to(root / "a/b/c.txt", walk_up=True) == PurePosixPath("../../x")
     with pytest.raises(ValueError, match="subpath"):
         (root / "a").relative_to(root / "b")
+
+
+def test_container_whose_descriptor_was_closed_is_opened_again(tmp_path: Path) -> None:
+    """Daemons close what they do not know; the number may be another file's by then, which is to stay open."""
+    file, other = tmp_path / "file", tmp_path / "other"
+    file.write_bytes(b"content")
+    other.write_bytes(b"nothing")
+    container = ContainerFile(str(file))
+    os.close(container._fd)
+    assert container.read(0, 7) == b"content"
+    fd = os.open(other, os.O_RDONLY)
+    os.dup2(fd, container._fd)
+    taken = container._fd
+    assert container.read(0, 7) == b"content"
+    os.dup2(fd, container._fd)
+    container.close()
+    assert os.read(taken, 7) == b"nothing"
+    container = ContainerFile(str(file))
+    os.dup2(fd, container._fd)
+    file.unlink()
+    with pytest.raises(archimport.StoreUnavailable, match="descriptor was closed"):
+        container.read(0, 7)
+    os.close(fd)
+
+
+def test_container_is_no_standard_stream() -> None:
+    code = f"from archimport.runtime.file import ContainerFile\nprint(ContainerFile({__file__!r})._fd > 2)"
+    command = f"exec {shlex.join([sys.executable, '-c', code])} 0<&- 2>&-"
+    done = subprocess.run(["/bin/sh", "-c", command], stdout=subprocess.PIPE, check=True)
+    assert done.stdout == b"True\n"
 
 
 @pytest.mark.parametrize(
