@@ -7,13 +7,12 @@ import gc
 import sys
 from _frozen_importlib_external import EXTENSION_SUFFIXES
 from _io import BytesIO, StringIO
-from itertools import compress
 
 from archimport.runtime.file import ContainerFile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from types import ModuleType
 
 _Module = type(sys)
@@ -21,8 +20,6 @@ _Module = type(sys)
 _HELD = 250_000
 #: Python 3.12 has frozen some itself; more are a program's, and stay frozen.
 _FROZEN_BY_PYTHON = 1000
-#: How many objects are looked at in one go.
-_AT_ONCE = 100_000
 #: Kinds with a finalizer that does nothing which the end of the process does not do.
 _HARMLESS = {BytesIO, StringIO, ContainerFile}
 #: Extension modules of the standard library with objects that write when they are freed, and have no finalizer.
@@ -91,15 +88,11 @@ def _is_extension_of_others(loaded: tuple[str, ModuleType]) -> bool:
 
 def _has_finalizers() -> bool:
     """Whether objects are left that do something before they are freed, other than the standard streams."""
-    objects = gc.get_objects()
-    streams = set(map(id, _streams()))
-    return any(_has_final(objects[at : at + _AT_ONCE], streams) for at in range(0, len(objects), _AT_ONCE))
+    from collections import Counter  # what starts a zip archive has loaded it
 
-
-def _has_final(objects: list[object], but_for: set[int]) -> bool:
-    kinds = list(map(type, objects))  # the one walk over so much memory
-    final = set(filter(_is_final, set(kinds))) - _HARMLESS
-    return any(id(found) not in but_for for found in compress(objects, map(final.__contains__, kinds)))
+    left = Counter(map(type, gc.get_objects()))  # the one walk over so much memory
+    streams = Counter(map(type, filter(gc.is_tracked, _streams())))
+    return any(left[kind] != streams[kind] for kind in filter(_is_final, left.keys() - _HARMLESS))
 
 
 def _is_final(kind: type) -> bool:
@@ -107,12 +100,13 @@ def _is_final(kind: type) -> bool:
     return any("__del__" in names or "__release_buffer__" in names for names in map(_names_of, _bases_of(kind)))
 
 
-def _streams() -> Iterator[object]:
+def _streams() -> Iterable[object]:
     """Give the standard streams that the interpreter itself flushes when it ends, and what they are made of."""
     flushed = [sys.stdout] * (sys.stdout is sys.__stdout__) + [sys.stderr] * (sys.stderr is sys.__stderr__)
-    for stream in (sys.__stdin__, *flushed):
-        buffer = getattr(stream, "buffer", None)
-        yield from (stream, buffer, getattr(buffer, "raw", None))
+    texts = [sys.__stdin__, *flushed]
+    buffers = [getattr(text, "buffer", None) for text in texts]
+    parts = [*texts, *buffers, *(getattr(buffer, "raw", None) for buffer in buffers)]
+    return {id(part): part for part in parts}.values()
 
 
 _bases_of = type.__dict__["__mro__"].__get__

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import re
 import shutil
 import statistics
@@ -52,11 +53,11 @@ def run(command: Command) -> Run:
 
 
 def interleaved(commands: Mapping[str, Command], rounds: int) -> dict[str, list[Run]]:
-    """Run each command in turn, so often, after two turns that do not count."""
+    """Run each command once a turn, in an order left to chance, so often, after two turns that do not count."""
     found: dict[str, list[Run]] = {name: [] for name in commands}
     for turn in range(-2, rounds):
-        for name, command in commands.items():
-            measured = run(command)
+        for name in random.sample(list(commands), len(commands)):
+            measured = run(commands[name])
             if turn >= 0:
                 found[name].append(measured)
     return found

@@ -120,13 +120,22 @@ sys.meta_path.insert(0, Memory)
 """
 
 
-def in_memory(project: Project) -> Built:
+#: Goes further: garbage is never looked for, neither on the way nor at the end.
+_UNCOLLECTED = "import atexit, gc\ngc.disable()\natexit.register(gc.freeze)\n"
+
+
+def in_memory(project: Project, first: str = "") -> Built:
     """Start with the code of the app's modules in memory: the floor for whatever finds and reads modules."""
-    place, table, starter = installed(project), project.base / "table", project.base / "memory.py"
+    place, table, starter = installed(project), project.base / "table", project.base / f"memory{len(first)}.py"
     do(project.python, "-I", "-c", _RECORDER, place, table, project.module)
     start = _STARTER.format(folder=str(place), module=project.module, script=project.script)
-    starter.write_text(_FROM_MEMORY.format(table=str(table)) + start)
+    starter.write_text(first + _FROM_MEMORY.format(table=str(table)) + start)
     return Built(Command([project.python, "-I", str(starter)]), table)
+
+
+def uncollected(project: Project) -> Built:
+    """Start with code in memory that leaves its garbage: the floor for what spares collections, too."""
+    return in_memory(project, _UNCOLLECTED)
 
 
 def bundle(project: Project) -> Built:
@@ -212,6 +221,7 @@ RIVALS: dict[str, Callable[[Project], Built]] = {
     "venv": venv,
     "folder": folder,
     "code in memory": in_memory,
+    "code in memory, uncollected": uncollected,
     "archimport": bundle,
     "shiv": shiv,
     "pex": pex,
