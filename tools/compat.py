@@ -3,9 +3,9 @@
 Without requirements it runs the programs in `programs/`, each with what it says that it requires; for a requirement it
 imports what its distribution holds. All is installed into one folder, which is the oracle, and packed into one store of
 each kind. A program runs in a fresh interpreter that has nothing else: from the folder and from each store, twice, and
-from each store once more where no cache can be had. Starts are timed as those of one app, which is told which of the
-programs to run: its file in the folder, and its bundle. `--write` makes docs/compatibility.md. Exit status 1 if
-something works from the folder and not from a store, or if the second start of a program writes anything.
+from each store once more where no cache can be had. `--times` makes each program an app of its own, and times its start
+from a folder and from a bundle; `--write` does that too and makes docs/compatibility.md. Exit status 1 if something
+works from the folder and not from a store, or if the second start of a program writes anything.
 """
 
 from __future__ import annotations
@@ -22,25 +22,15 @@ from importlib.metadata import Distribution, distributions
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from benches.rivals import install
+from benches.starts import Start, time_starts
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parents[1]
 PROGRAMS = Path(__file__).with_name("programs")
 KINDS = {"bundle": "arc", "zip": "zip", "SQLite": "db"}
-#: How often a start is timed, from the folder and from the bundle in turn; the best counts.
-_ROUNDS = 7
-#: The app that is timed: its module, and what it is.
-APP = "compat_app"
-APP_SOURCE = """
-import sys
-
-def main():
-    __import__(f"compat_app_{sys.argv[1]}")
-
-if __name__ == "__main__":
-    main()
-"""
 #: Runs the program that `sys.argv` names from the place that it names, and says how many bytes of memory it took.
 RUNNER = """
 import sys
@@ -83,7 +73,7 @@ class Row(NamedTuple):
     name: str
     version: str
     outcomes: dict[str, Outcome]
-    ratio: float | None
+    start: Start | None
 
 
 def programs() -> list[Program]:
@@ -128,44 +118,25 @@ def run(place: Path, program: Program, cache: Path) -> Outcome:
     return Outcome(error, seconds, 0 if error else int(done.stdout.split()[-1]), len(files_below(cache) - before))
 
 
-def time_starts(folder: Path, bundle: Path, program: Program, cache: Path) -> float | None:
-    """Give the best start of the app from the bundle against the best one from the folder; None if one fails."""
-    environment = {name: os.environ[name] for name in ("PATH", "HOME", "COMPAT_POSTGRESQL") if name in os.environ}
-    environment["XDG_CACHE_HOME"] = str(cache)
-    best: dict[Path, float] = {}
-    for _ in range(_ROUNDS):
-        for app in (folder / f"{APP}.py", bundle):
-            start = time.perf_counter()
-            command = [sys.executable, "-E", "-s", "-S", str(app), program.name]
-            if subprocess.run(command, env=environment, check=False, capture_output=True, timeout=600).returncode:
-                return None
-            best[app] = min(best.get(app, 1e9), time.perf_counter() - start)
-    return best[bundle] / best[folder / f"{APP}.py"]
-
-
 def files_below(cache: Path) -> set[tuple[str, int]]:
     """Give the files in archimport's part of a cache, each in its state; what tools of others keep there is theirs."""
     return {(str(path), path.lstat().st_mtime_ns) for path in cache.glob("archimport/**/*") if not path.is_dir()}
 
 
-def try_all(chosen: list[Program], requirements: list[str], kinds: list[str], scratch: Path) -> Iterator[Row]:
+def try_all(
+    chosen: list[Program], requirements: list[str], kinds: list[str], scratch: Path, *, times: bool
+) -> Iterator[Row]:
     """Install and pack everything, run each program, and give a row for each."""
     folder, cache, nothing = scratch / "folder", scratch / "cache", scratch / "nothing"
     say(f"installing {' '.join(requirements)}")
-    install = [sys.executable, "-m", "uv", "pip", "install", "-q", "--python", sys.executable, "--compile-bytecode"]
-    subprocess.run([*install, "--target", str(folder), *requirements], check=True)
+    install(sys.executable, folder, *requirements)
     chosen = chosen or [imports_of(requirement, folder) for requirement in requirements]
-    for program in chosen:
-        if program.folder:
-            shutil.copytree(program.folder, folder / program.folder.name)
-        shutil.copyfile(program.file, folder / f"{APP}_{program.name}.py")
-    (folder / f"{APP}.py").write_text(APP_SOURCE, encoding="utf-8")
-    subprocess.run([sys.executable, "-m", "compileall", "-q", "-l", str(folder)], check=True)
+    for source in filter(None, (program.folder for program in chosen)):
+        shutil.copytree(source, folder / source.name)
     places = {"folder": folder, **{kind: scratch / f"store.{KINDS[kind]}" for kind in kinds}}
     for kind in kinds:
         say(f"packing {kind}")
-        command = [sys.executable, "-m", "archimport", "pack", str(folder), "-o", str(places[kind]), "--no-unpack", APP]
-        command += ["-e", f"{APP}:main"] if kind == "bundle" else []
+        command = [sys.executable, "-m", "archimport", "pack", str(folder), "-o", str(places[kind])]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=ROOT)
     nothing.mkdir()
     nothing.chmod(0o777)  # others may write into it, so that it is no place for what is executed
@@ -174,9 +145,9 @@ def try_all(chosen: list[Program], requirements: list[str], kinds: list[str], sc
         outcomes = {f"{kind} {start}": run(place, program, cache) for kind, place in places.items() for start in "12"}
         outcomes |= {f"{kind} 0": run(places[kind], program, nothing) for kind in kinds}
         works = "bundle" in kinds and not (outcomes["folder 2"].error or outcomes["bundle 2"].error)
-        ratio = time_starts(folder, places["bundle"], program, cache) if works else None
         version = distribution_in(folder, re.split(r"[^\w.-]", program.requires[0])[0]).version
-        yield Row(program.name, version, outcomes, ratio)
+        start = time_starts(scratch, program.requires, program.file, program.folder) if times and works else None
+        yield Row(program.name, version, outcomes, start)
 
 
 def failures(rows: list[Row]) -> list[str]:
@@ -193,15 +164,17 @@ def failures(rows: list[Row]) -> list[str]:
 
 def table(rows: list[Row], kinds: list[str]) -> str:
     """Give the table of the page: what works, the second start against the folder's, and memory without a cache."""
-    head = ["package", "version", "folder", *kinds, *(f"{kind}, no cache" for kind in kinds), "second start", "memory"]
+    head = ["package", "version", "folder", *kinds, *(f"{kind}, no cache" for kind in kinds)]
+    head += ["second start", "floor", "of", "memory"]
     lines = [head, ["---"] * len(head)]
     for row in rows:
         said = {which: "fails" if outcome.error else "works" for which, outcome in row.outcomes.items()}
         places = ["folder 2", *(f"{kind} 2" for kind in kinds), *(f"{kind} 0" for kind in kinds)]
         again, alone = row.outcomes[f"{kinds[0]} 2"], row.outcomes[f"{kinds[0]} 0"]
-        ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
+        start = row.start
+        times = [f"{start.bundle:.2f}", f"{start.floor:.2f}", f"{start.folder * 1000:.0f} ms"] if start else [""] * 3
         memory = f"{alone.memory / max(again.memory, 1):.2f}"
-        lines.append([row.name, row.version, *(said[place] for place in places), ratio, memory])
+        lines.append([row.name, row.version, *(said[place] for place in places), *times, memory])
     works = [sum(not row.outcomes[place].error for row in rows) for place in places]
     lines.append(["**working**", "", *(f"{count} of {len(rows)}" for count in works), "", ""])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
@@ -218,13 +191,14 @@ def main() -> int:
     parser.add_argument("requirements", nargs="*", metavar="REQUIREMENT", help="by default, what the programs require")
     parser.add_argument("--kind", action="append", choices=KINDS, help="a kind of store; by default all")
     parser.add_argument("--only", action="append", metavar="NAME", help="a program; by default all")
+    parser.add_argument("--times", action="store_true", help="time each program as an app of its own")
     parser.add_argument("--write", action="store_true", help="write docs/compatibility.md")
     options = parser.parse_args()
     chosen = [] if options.requirements else [p for p in programs() if p.name in (options.only or [p.name])]
     requirements = options.requirements or sorted({need for program in chosen for need in program.requires})
     kinds = options.kind or list(KINDS)
     with tempfile.TemporaryDirectory() as scratch:
-        rows = list(try_all(chosen, requirements, kinds, Path(scratch)))
+        rows = list(try_all(chosen, requirements, kinds, Path(scratch), times=options.times or options.write))
     text = table(rows, kinds)
     print(text)
     if options.write:

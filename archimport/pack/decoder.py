@@ -24,36 +24,43 @@ if TYPE_CHECKING:
 
 #: The Pythons whose standard library reads zstd (PEP 784).
 WITH_ZSTD = frozenset(KNOWN_PYTHONS[KNOWN_PYTHONS.index("3.14") :])
-#: In bytes of bytecode: a start that reads less gains less by zstd than it takes to load a decoder.
-_WORTH_A_DECODER = 3 << 19
+#: In bytes of bytecode: a start that reads less is quicker without any codec, and stored as it is takes no more room
+#: than a decoder.
+_WORTH_A_DECODER = 2 << 20
 
 
 class Codecs(NamedTuple):
     """Codecs of what every reader needs, and of each target's bytecode; `decoders` are contents by file name.
 
-    `unable` are Pythons that cannot read the first.
+    `unable` are Pythons that cannot read the first. `stores_start` says that the bytecode which a start reads is stored
+    as it is.
     """
 
     common: str
     bytecode: Sequence[str]
     decoders: Mapping[str, bytes]
     unable: Sequence[str]
+    stores_start: bool
+
+    def of_bytecode(self, target: int, *, at_start: bool) -> str:
+        """Give the codec of a target's bytecode, of that which a start reads or of the rest."""
+        return "stored" if at_start and self.stores_start else self.bytecode[target]
 
 
 def choose_codecs(app: App, asked: str | None) -> Codecs:
     """Choose: zstd for what those alone read who can read it, else deflate; all as `asked`, if that is given."""
-    if asked not in (None, "zstd"):
-        return Codecs(asked, [asked] * len(app.targets), {}, [])
-    if asked is None and not can_write("zstd"):
-        return Codecs("deflate", ["deflate"] * len(app.targets), {}, [])
-    decoders, able = _decoders(app) if asked or _start_size(app) >= _WORTH_A_DECODER else ({}, _have_their_own(app))
+    is_small = asked is None and _start_size(app) < _WORTH_A_DECODER
+    if (asked or "zstd") != "zstd" or not (asked or can_write("zstd")):
+        codec = asked or "deflate"
+        return Codecs(codec, [codec] * len(app.targets), {}, [], is_small)
+    decoders, able = ({}, _have_their_own(app)) if is_small else _decoders(app)
     bytecode = ["zstd" if asked or is_able else "deflate" for is_able in able]
     unable = _unable(app, able)
     # A decoder is one platform's. An app without libraries is everybody's.
     is_bound = app.has_libraries or any(target.platform for target in app.targets)
     if asked or (not unable and (is_bound or WITH_ZSTD.issuperset(app.pythons))):
-        return Codecs("zstd", bytecode, decoders, unable)
-    return Codecs("deflate", bytecode, decoders, [])
+        return Codecs("zstd", bytecode, decoders, unable, is_small)
+    return Codecs("deflate", bytecode, decoders, [], is_small)
 
 
 def _start_size(app: App) -> int:

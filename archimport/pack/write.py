@@ -18,7 +18,7 @@ from archimport.runtime.unit import OWN, PLAN, UNITS
 from archimport.zip.writer import write_archive
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
     from archimport.pack.app import App
     from archimport.pack.decoder import Codecs
@@ -51,7 +51,7 @@ def write_as_bundle(path: str, app: App, form: Form) -> int:
         for name, content in sorted(codecs.decoders.items())
     ]
     order = [Member(ORDER, "".join(f"{path}\n" for path in app.first).encode)] if app.first else []
-    members = [*decoders, *order, *_bytecode_members(app, codecs.bytecode), *_file_members(app, codecs.common)]
+    members = [*decoders, *order, *_bytecode_members(app, codecs), *_file_members(app, codecs.common)]
     meta = {
         "archimport": archimport.__version__,
         "bytecode": " ".join(sorted(set(codecs.bytecode))),
@@ -113,7 +113,7 @@ def _main_of(entry: str) -> bytes:
     return _MAIN[bool(colon)].format(module=module, function=function, first=first).encode()
 
 
-def _bytecode_members(app: App, codecs: Sequence[str] = ()) -> Iterator[Member]:
+def _bytecode_members(app: App, codecs: Codecs | None = None) -> Iterator[Member]:
     """Give the bytecode: of each target what start-up imports, in that order, then the rest by path."""
     written = set()
     for number, (target, pycs) in enumerate(zip(app.targets, app.bytecode, strict=True)):
@@ -122,7 +122,8 @@ def _bytecode_members(app: App, codecs: Sequence[str] = ()) -> Iterator[Member]:
             layer = app.files.layer_of(source_path(cached), number)
             if (cached, layer) not in written:  # what platforms share is there once
                 written.add((cached, layer))
-                yield Member(cached, partial(bytes, pycs[cached]), layer, *codecs[number : number + 1])
+                codec = [codecs.of_bytecode(number, at_start=cached in first)] if codecs else []
+                yield Member(cached, partial(bytes, pycs[cached]), layer, *codec)
 
 
 def _file_members(app: App, *codec: str) -> Iterator[Member]:

@@ -71,18 +71,16 @@ def test_bytecode_that_cannot_be_read_is_as_if_there_were_none(tmp_path: Path) -
 
 @pytest.mark.parametrize("is_large", [True, False])
 def test_codecs_that_are_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_large: bool) -> None:
-    """Sources for everybody; bytecode for those who have a decoder, if there is enough of it to carry one."""
-    if not is_large:
-        monkeypatch.setattr(decoder, "_WORTH_A_DECODER", 1 << 40)
-    else:
-        monkeypatch.setattr(decoder, "_WORTH_A_DECODER", 0)
-    tree = APP | {"part.py": "x = 1\n" + "".join(f"def f{n}(): return {n}\n" for n in range(400))}
+    """A short start is stored, other bytecode for those who have a decoder; a long start has one carried."""
+    monkeypatch.setattr(decoder, "_WORTH_A_DECODER", 0 if is_large else 1 << 40)
+    much = "x = 1\n" + "".join(f"def f{n}(): return {n}\n" for n in range(400))
     bundle = tmp_path / "x.arc"
-    pack([write_tree(tree, tmp_path / "r")], bundle, entry="app:main")
+    pack([write_tree(APP | {"part.py": much, "later.py": f"{much}y = 2\n"}, tmp_path / "r")], bundle, entry="app:main")
     codecs = codecs_of(bundle)
-    pyc = f"__pycache__/part.{sys.implementation.cache_tag}.pyc"
-    reads_zstd = sys.version_info >= (3, 14) or is_large
-    assert (codecs["part.py"], codecs[pyc]) == ("deflate", "zstd" if reads_zstd else "deflate")
+    first, later = (f"__pycache__/{name}.{sys.implementation.cache_tag}.pyc" for name in ("part", "later"))
+    coded = "zstd" if sys.version_info >= (3, 14) or is_large else "deflate"
+    assert (codecs["part.py"], codecs[first]) == ("deflate", coded if is_large else "stored")
+    assert (codecs["later.py"], codecs[later]) == ("deflate", coded)
     carries = sys.version_info < (3, 14) and is_large
     assert any(path.startswith(".archimport/decoder/") for path in codecs) == carries
     assert start(bundle, tmp_path / "cache").stdout == "1 False\n"

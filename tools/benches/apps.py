@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import os
 import platform
-import subprocess
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
-from benches.measure import clean, file_system_calls, first_run, interleaved, memory, quarter
-from benches.rivals import RIVALS, ROOT, Built, Project
+from benches.measure import file_system_calls, first_run, interleaved, memory, quarter
+from benches.rivals import RIVALS, ROOT, Built, Project, bare_python
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -82,15 +81,11 @@ def measured(base: Path, names: Sequence[str]) -> Iterator[tuple[str, dict[str, 
 
 def _project(base: Path, name: str) -> Project:
     place = base / name
-    python = base / "python" / "bin" / "python"
-    if (
-        not python.exists()
-    ):  # what the environment of these tools has installed is not to be seen, nor what .pth files do
-        interpreter = getattr(sys, "_base_executable", sys.executable)
-        subprocess.run([interpreter, "-m", "venv", "--without-pip", base / "python"], check=True, env=clean())
+    # What the environment of these tools has installed is not to be seen, nor what .pth files do.
+    python = bare_python(base / "python")
     if name == "hello":
         place.mkdir(exist_ok=True)
-        return Project(ROOT / "examples" / "hello", "hello", "hello.cli", place, str(python))
+        return Project(ROOT / "examples" / "hello", "hello", "hello.cli", place, python)
     script, module = f"bench-{name}", f"bench_{name}"
     source = place / "project"
     if not source.exists():
@@ -100,7 +95,7 @@ def _project(base: Path, name: str) -> Project:
         (source / "pyproject.toml").write_text(text, encoding="utf-8")
         body = f'"""A workload."""\n{WORKLOADS[name].source}\nimport sys\ndef main():\n    print(len(sys.modules))\n'
         (source / f"{module}.py").write_text(body, encoding="utf-8")
-    return Project(source, script, module, place, str(python))
+    return Project(source, script, module, place, python)
 
 
 def _measure(built: dict[str, Built]) -> dict[str, Figures]:

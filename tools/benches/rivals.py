@@ -48,12 +48,25 @@ def do(*command: object, **environment: str) -> None:
         sys.exit(f"bench: {' '.join(arguments)} failed:\n{done.stdout}{done.stderr}")
 
 
+def bare_python(folder: Path) -> str:
+    """Give an interpreter, in an environment of its own, that has nothing installed."""
+    python = folder / "bin" / "python"
+    if not python.exists():
+        do(getattr(sys, "_base_executable", sys.executable), "-m", "venv", "--without-pip", folder)
+    return str(python)
+
+
+def install(python: str, folder: Path, *what: object) -> None:
+    """Install requirements or projects for an interpreter into a folder, bytecode with them."""
+    command = (sys.executable, "-m", "uv", "pip", "install", "-q", "--compile-bytecode", "--python", python)
+    do(*command, "--target", folder, *what)
+
+
 def installed(project: Project) -> Path:
-    """Give a folder with the app and all that it requires, bytecode with it."""
+    """Give a folder with the app and all that it requires."""
     folder = project.base / "folder"
     if not folder.exists():
-        uv = (sys.executable, "-m", "uv", "pip", "install", "-q", "--compile-bytecode", "--python", project.python)
-        do(*uv, "--target", folder, project.folder)
+        install(project.python, folder, project.folder)
     return folder
 
 
