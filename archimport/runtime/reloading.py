@@ -5,11 +5,14 @@ from __future__ import annotations
 import ast
 import importlib
 import sys
-from importlib.util import resolve_name
-from typing import TYPE_CHECKING
+from importlib.machinery import PathFinder
+from importlib.util import module_from_spec, resolve_name
+from typing import TYPE_CHECKING, NamedTuple
 
 from archimport.runtime.lines import tell_linecache
 from archimport.runtime.loader import StoreLoader
+from archimport.runtime.unit import plan_of
+from archimport.runtime.unpacked import Unpacked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -18,62 +21,101 @@ if TYPE_CHECKING:
     from archimport.runtime.store import Store
 
 
+class _Loaded(NamedTuple):
+    """A module, the member that it was loaded from, and whether that one's package is unpacked elsewhere by now."""
+
+    module: ModuleType
+    path: str
+    has_moved: bool = False
+
+
 def reload_changed(store: Store, paths: Iterable[str]) -> None:
     """Reload modules of a store that were loaded from changed members, and those of it that import them.
 
     Whoever said `from changed import name` has the old object otherwise, and is half of each release. What a module
-    imports is reloaded before it. Whatever compiling or executing raises passes through, after the dictionaries of the
+    imports is reloaded before it. Of an unpacked package all modules are reloaded if any of its files has changed:
+    they have other places then. Whatever compiling or executing raises passes through, after the dictionaries of the
     modules were restored and modules that were imported on the way forgotten.
     """
     changed = set(paths)
-    loaded = set(sys.modules)
-    everything = dict(_modules_of(store))
-    affected = {name for name, module in everything.items() if _loader_of(module).entry.path in changed}
+    before = set(sys.modules)
+    loaded = _loaded_of(store)
+    affected = {name for name, (_, path, has_moved) in loaded.items() if has_moved or path in changed}
     for name in affected:
-        _compile(everything[name])
-    imports = {name: set(_imports(module)) & everything.keys() for name, module in everything.items()}
-    while more := {name for name in everything if imports[name] & affected} - affected:
+        _compile(store, loaded[name])
+    imports = {name: set(_imports(store, of)) & loaded.keys() for name, of in loaded.items()}
+    while more := {name for name in loaded if imports[name] & affected} - affected:
         affected |= more
-    saved = {name: (everything[name], dict(everything[name].__dict__)) for name in everything if name in affected}
+    saved = {name: (of.module, dict(of.module.__dict__)) for name, of in loaded.items() if name in affected}
     try:
+        for name in saved:
+            if loaded[name].has_moved:
+                _follow(loaded[name].module)
         for name in _in_order({name: imports[name] & affected for name in saved}):
-            importlib.reload(everything[name])
+            importlib.reload(loaded[name].module)
     except BaseException:
+        _forget(store, before)
         for name, (module, namespace) in saved.items():
             _restore(module, namespace)
             sys.modules[name] = module
-        _forget(store, loaded)
         raise
 
 
-def _forget(store: Store, loaded: set[str]) -> None:
+def _forget(store: Store, before: set[str]) -> None:
     """Forget the modules of a store that were not loaded before, those apart that other threads are importing."""
-    for name, module in list(_modules_of(store)):
-        if name not in loaded and not getattr(module.__spec__, "_initializing", False):
+    for name, (module, _, _) in _loaded_of(store).items():
+        if name not in before and not getattr(module.__spec__, "_initializing", False):
             sys.modules.pop(name, None)
             package, _, child = name.rpartition(".")
             if getattr(sys.modules.get(package), child, None) is module:
                 delattr(sys.modules[package], child)
 
 
-def _modules_of(store: Store) -> Iterator[tuple[str, ModuleType]]:
+def _loaded_of(store: Store) -> dict[str, _Loaded]:
+    """Give the modules of a store by name, those of its unpacked packages too."""
+    found: dict[str, _Loaded] = {}
+    unpacked: dict[str, Unpacked] = {}
     for name, module in list(sys.modules.items()):
         loader = getattr(getattr(module, "__spec__", None), "loader", None)
-        if isinstance(loader, StoreLoader) and loader.store is store and loader.name == name:
-            yield name, module
+        if getattr(loader, "name", None) != name:
+            continue
+        if isinstance(loader, StoreLoader) and loader.store is store:
+            found[name] = _Loaded(module, loader.entry.path)
+            continue
+        if isinstance(loader, Unpacked) and loader.store is store:
+            unpacked[name] = loader
+        top = next((unpacked[above] for above in _with_packages(name) if above in unpacked), None)
+        file = getattr(loader, "path", None) or ""
+        if top is not None and file.startswith(f"{top.root}/"):
+            member = file.removeprefix(f"{top.root}/")
+            found[name] = _Loaded(module, member, _has_moved(top) and store.lookup(member) is not None)
+    return found
 
 
-def _loader_of(module: ModuleType) -> StoreLoader:
-    loader: StoreLoader = module.__spec__.loader  # type: ignore[union-attr, assignment]  # as _modules_of found it
-    return loader
+def _has_moved(top: Unpacked) -> bool:
+    folder, _, file = top.member.rpartition("/")
+    return plan_of(top.store).unpacked.get(folder if file.startswith("__init__.") else top.member) != top.unit
 
 
-def _compile(module: ModuleType) -> None:
+def _follow(module: ModuleType) -> None:
+    """Let an unpacked package be where it is now, so that its modules are found there."""
+    parent = module.__name__.rpartition(".")[0]
+    spec = PathFinder.find_spec(module.__name__, sys.modules[parent].__path__ if parent else None)
+    if spec is not None and spec.submodule_search_locations is not None:
+        module_from_spec(spec)  # unpacks
+        module.__spec__, module.__path__ = spec, spec.submodule_search_locations
+
+
+def _compile(store: Store, loaded: _Loaded) -> None:
     """Raise what compiling the new source raises; a member that went has none, and its module stays."""
-    loader = _loader_of(module)
-    entry = loader.store.lookup(loader.entry.path)
-    if entry is not None:
-        type(loader)(loader.name, loader.path, loader.store, entry).find_code()
+    entry = store.lookup(loaded.path)
+    loader = getattr(loaded.module.__spec__, "loader", None)
+    if entry is None:
+        return
+    if isinstance(loader, StoreLoader):
+        type(loader)(loader.name, loader.path, store, entry).find_code()
+    elif entry.path.endswith(".py"):
+        compile(store.read(entry), entry.path, "exec", dont_inherit=True)
 
 
 def _in_order(graph: dict[str, set[str]]) -> list[str]:
@@ -92,12 +134,11 @@ def _in_order(graph: dict[str, set[str]]) -> list[str]:
     return list(order)
 
 
-def _imports(module: ModuleType) -> Iterator[str]:
+def _imports(store: Store, loaded: _Loaded) -> Iterator[str]:
     """Give the names that the new source imports; more than there are modules, since `from x import y` may be one."""
-    loader = _loader_of(module)
-    entry = loader.store.lookup(loader.entry.path)
-    source = loader.store.read(entry) if entry is not None and entry.path.endswith(".py") else b""
-    package = module.__spec__.parent if module.__spec__ else None
+    entry = store.lookup(loaded.path)
+    source = store.read(entry) if entry is not None and entry.path.endswith(".py") else b""
+    package = getattr(loaded.module.__spec__, "parent", None)
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             for alias in node.names:
@@ -122,4 +163,6 @@ def _restore(module: ModuleType, saved: dict[str, object]) -> None:
     namespace.update(saved)
     for name in namespace.keys() - saved.keys():
         del namespace[name]
-    tell_linecache(_loader_of(module))
+    loader = getattr(module.__spec__, "loader", None)
+    if isinstance(loader, StoreLoader):
+        tell_linecache(loader)

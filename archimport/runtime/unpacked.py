@@ -25,16 +25,23 @@ if TYPE_CHECKING:
     from archimport.runtime.store import Entry, Store
 
 
-class _Unpacked:
-    """What makes a loader of files unpack them first, whatever it is asked for."""
+class Unpacked:
+    """What makes a loader of files unpack them first, whatever it is asked for.
+
+    They come from `unit`, a name of one of `store`; in it `member` is the module's file.
+    """
 
     name: str
     path: str
-    _unit: str | None
+    store: Store
+    unit: str
+    member: str
+    _is_there = False
 
-    def unpack_from(self, store: Store, unit: str, member: str) -> None:
-        """Say where the files come from: a unit of a store, and in it the member that is the module's file."""
-        self._store, self._unit, self._member = store, unit, member
+    @property
+    def root(self) -> str:
+        """The folder that the unit is unpacked into."""
+        return self.path.removesuffix(f"/{self.member}")
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
         """Unpack, and let the spec say where that went: there may have been no place where it was planned."""
@@ -58,17 +65,16 @@ class _Unpacked:
         return super().get_resource_reader(fullname)  # type: ignore[misc]  # ditto
 
     def _unpack(self) -> None:
-        unit = self._unit
-        if unit is not None:
-            folder = package_folder(unit_named(self._store, unit), self.name)
-            self.path = f"{folder}/{self._member}"
-            self._unit = None
+        if not self._is_there:
+            folder = package_folder(unit_named(self.store, self.unit), self.name)
+            self.path = f"{folder}/{self.member}"
+            self._is_there = True
             for entry in list(sys.path_importer_cache):
                 if entry.startswith(folder):  # somebody looked before there was anything
                     sys.path_importer_cache.pop(entry, None)
 
 
-class UnpackedSourceLoader(_Unpacked, SourceFileLoader):  # type: ignore[misc]  # typeshed has other signatures
+class UnpackedSourceLoader(Unpacked, SourceFileLoader):  # type: ignore[misc]  # typeshed has other signatures
     """Load an unpacked module from source."""
 
     def path_stats(self, path: str) -> dict[str, float]:
@@ -77,11 +83,11 @@ class UnpackedSourceLoader(_Unpacked, SourceFileLoader):  # type: ignore[misc]  
         return dict(super().path_stats(path))
 
 
-class UnpackedBytecodeLoader(_Unpacked, SourcelessFileLoader):  # type: ignore[misc]  # ditto
+class UnpackedBytecodeLoader(Unpacked, SourcelessFileLoader):  # type: ignore[misc]  # ditto
     """Load an unpacked module that has no source."""
 
 
-class UnpackedExtensionLoader(_Unpacked, ExtensionFileLoader):  # type: ignore[misc]  # ditto
+class UnpackedExtensionLoader(Unpacked, ExtensionFileLoader):  # type: ignore[misc]  # ditto
     """Load an unpacked extension module."""
 
 
@@ -96,7 +102,7 @@ def unpacked_spec(fullname: str, kind: type[StoreLoader], store: Store, unit: st
     """Give the spec of a module, or of a package if `entry` is its `__init__`, whose files are a unit's."""
     path = f"{planned_folder(unit)}/{entry.path}"
     loader = _LOADERS[kind](fullname, path)
-    loader.unpack_from(store, unit, entry.path)
+    loader.store, loader.unit, loader.member = store, unit, entry.path
     is_package = entry.path.rpartition("/")[2].startswith("__init__.")
     locations = [os.path.dirname(path)] if is_package else None
     spec = spec_from_file_location(fullname, path, loader=loader, submodule_search_locations=locations)

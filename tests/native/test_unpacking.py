@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import json
 import os
@@ -457,3 +458,56 @@ def test_progress_is_for_terminals(is_terminal: bool, monkeypatch: pytest.Monkey
         now[0] += 0.8
     line.end()
     assert said.getvalue() == ("\r\033[Kunpacking acme: 2 of 3 files\r\033[K" if is_terminal else "")
+
+
+OPENS = {
+    "__init__.py": "import pathlib\nTEXT = pathlib.Path(__file__).with_name('data.txt').read_text()\n",
+    "data.txt": "1",
+}
+
+
+def publish(database: Path, base: Path, tree: Tree) -> None:
+    archimport.sql.publish(database, [write_tree(tree, base)])
+
+
+def test_reload_of_what_is_unpacked(tmp_path: Path) -> None:
+    """With its other files, and in the order of import; what a new release does not touch stays."""
+    old = {**OPENS, "sub": {"__init__.py": "from opens import TEXT\nSEEN = TEXT\n"}}
+    rest = {"user.py": "from opens.sub import SEEN\n", "single.py": TREE["single.py"]}
+    publish(tmp_path / "x.db", tmp_path / "old", {"opens": old, **rest})
+    mounted = archimport.mount(tmp_path / "x.db")
+    user, single = importlib.import_module("user"), importlib.import_module("single")
+    opens, sub = sys.modules["opens"], sys.modules["opens.sub"]
+    file, here = opens.__file__, single.HERE
+    publish(tmp_path / "x.db", tmp_path / "new", {"opens": {**old, "data.txt": "2"}, **rest})
+    assert "opens/data.txt" in mounted.refresh(reload=True).changed
+    assert (opens.TEXT, sub.SEEN, user.SEEN) == ("2", "2", "2")
+    assert opens.__file__ != file
+    assert sub.__file__ == f"{os.path.dirname(str(opens.__file__))}/sub/__init__.py"
+    assert single.HERE is here
+
+
+def test_reload_of_what_is_unpacked_that_fails(tmp_path: Path) -> None:
+    publish(tmp_path / "x.db", tmp_path / "old", {"opens": {**OPENS, "sub.py": ""}})
+    mounted = archimport.mount(tmp_path / "x.db")
+    sub = importlib.import_module("opens.sub")
+    package = sys.modules["opens"]
+    before = [dict(vars(module)) for module in (package, sub)]
+    bad = {**OPENS, "fresh.py": "", "sub.py": "import opens.fresh\nraise RuntimeError\n"}
+    publish(tmp_path / "x.db", tmp_path / "new", {"opens": bad})
+    with pytest.raises(RuntimeError):
+        mounted.refresh(reload=True)
+    assert [vars(module) for module in (package, sub)] == before
+    assert "opens.fresh" not in sys.modules
+    publish(tmp_path / "x.db", tmp_path / "good", {"opens": {**bad, "sub.py": "from opens import fresh\n"}})
+    mounted.refresh(reload=True)
+    assert sub.fresh.__file__ == f"{package.__path__[0]}/fresh.py"
+
+
+def test_reload_of_what_is_unpacked_no_more(tmp_path: Path) -> None:
+    publish(tmp_path / "x.db", tmp_path / "old", {"opens": {**OPENS, "sub.py": "x = 1\n"}})
+    mounted = archimport.mount(tmp_path / "x.db")
+    sub = importlib.import_module("opens.sub")
+    publish(tmp_path / "x.db", tmp_path / "new", {"opens": {"__init__.py": "", "sub.py": "x = 2\n"}})
+    mounted.refresh(reload=True)
+    assert (sub.x, sub.__file__) == (2, f"{tmp_path / 'x.db'}/opens/sub.py")
