@@ -101,7 +101,7 @@ def _project(base: Path, name: str) -> Project:
 def _measure(built: dict[str, Built]) -> dict[str, Figures]:
     figures: dict[str, Figures] = {}
     for rival, app in built.items():
-        figures[rival] = {"first run": first_run(app.command).wall, "size": _size(app.file)}
+        figures[rival] = {"first run": first_run(app.command), "size": _size(app.file)}
     for rival, runs in interleaved({rival: app.command for rival, app in built.items()}, ROUNDS).items():
         figures[rival]["start"] = quarter([run.wall for run in runs])
         figures[rival]["least"] = min(run.wall for run in runs)
