@@ -68,6 +68,8 @@ def pack(
     target = output_for(os.fspath(output))
     if target.kind != "bundle" and (codec or open or level is not None):
         raise PackError(f"a codec, a level and openness are a bundle's, not a {target.kind}'s")
+    if codec == "stored" and level is not None:
+        raise PackError("what is stored as it is has no level")
     wanted = Wanted(inputs, requirements, entry, script, python, platform, Unpacking(unpack, no_unpack), profile, order)
     with built(wanted, target.files, progress) as app:
         progress("writing")

@@ -484,6 +484,8 @@ def test_zip_takes_no_options_of_a_bundle(tmp_path: Path, folder: Path) -> None:
     for options in ({"codec": "zstd"}, {"open": True}):
         with pytest.raises(archimport.PackError, match="are a bundle's"):
             pack([folder], tmp_path / "x.zip", **options)
+    with pytest.raises(archimport.PackError, match="has no level"):
+        pack([folder], tmp_path / "x.arc", codec="stored", level=3)
 
 
 def test_full_disk_keeps_the_old_file(tmp_path: Path, folder: Path) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-_ROUNDS = 15
+_ROUNDS = 25
 _APP = "import compat_program\n\n\ndef main():\n    pass\n"
 #: What starts it from a folder, as a console script does.
 _STARTER = "from compat_app import main\n\nmain()\n"
