@@ -176,7 +176,7 @@ def table(rows: list[Row], kinds: list[str]) -> str:
         memory = f"{alone.memory / max(again.memory, 1):.2f}"
         lines.append([row.name, row.version, *(said[place] for place in places), *times, memory])
     works = [sum(not row.outcomes[place].error for row in rows) for place in places]
-    lines.append(["**working**", "", *(f"{count} of {len(rows)}" for count in works), "", ""])
+    lines.append(["**working**", "", *(f"{count} of {len(rows)}" for count in works), *[""] * 4])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

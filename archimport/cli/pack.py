@@ -44,7 +44,7 @@ def input_options(command: Callable[..., object]) -> Callable[..., object]:
     "--python",
     "pythons",
     multiple=True,
-    metavar="X.Y",
+    metavar="X.Y[t]",
     help="A Python to pack for; by default this one, and the others that can run the result.",
 )
 @click.option("--codec", type=click.Choice(["stored", "deflate", "zstd"]), help="Compress a bundle in this way.")

@@ -15,7 +15,9 @@ from archimport.cli.store import json_option, print_json, split_release
 @channel_option
 @message_option
 @input_options
-@click.option("--python", "pythons", multiple=True, metavar="X.Y", help="A Python to compile for; by default this one.")
+@click.option(
+    "--python", "pythons", multiple=True, metavar="X.Y[t]", help="A Python to compile for; by default this one."
+)
 @json_option
 def command(
     database: str,

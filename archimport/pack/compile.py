@@ -21,7 +21,7 @@ def compile_sources(target: Target, sources: Mapping[str, bytes]) -> dict[str, b
     """Give the pyc of each source that compiles, by where PEP 3147 puts it; none without an interpreter."""
     if target.interpreter is None or not sources:
         return {}
-    pycs = zip(sources, _child(target, "pyc", sources), strict=True)
+    pycs = zip(sources, _child(target.interpreter, "pyc", sources), strict=True)
     return {cached_path(path, target): pyc for path, pyc in pycs if pyc}
 
 
@@ -33,22 +33,20 @@ class Runtime(NamedTuple):
     table: bytes
 
 
-def compile_runtime(target: Target, sources: Mapping[str, bytes]) -> Runtime | None:
-    """Give the carried modules for a target; None without an interpreter."""
-    if target.interpreter is None:
-        return None
-    version, table = _child(target, "table", sources)
+def compile_runtime(interpreter: str, sources: Mapping[str, bytes]) -> Runtime:
+    """Give the carried modules for the Python of an interpreter."""
+    version, table = _child(interpreter, "table", sources)
     return Runtime(version.decode(), table[:_MAGIC_SIZE].hex(), table[_MAGIC_SIZE:])
 
 
-def _child(target: Target, what: str, sources: Mapping[str, bytes]) -> Iterator[bytes]:
+def _child(interpreter: str, what: str, sources: Mapping[str, bytes]) -> Iterator[bytes]:
     fed = b"".join(_frame(path.encode()) + _frame(source) for path, source in sources.items())
     columns = ["-X", "no_debug_ranges"] if what == "table" else []  # a third of the runtime, for tracebacks of ours
-    command = [str(target.interpreter), "-I", "-S", *columns, str(_CHILD), what]
+    command = [interpreter, "-I", "-S", *columns, str(_CHILD), what]
     done = subprocess.run(command, input=fed, capture_output=True, check=False)
     if done.returncode:
         reason = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
-        raise PackError(f"cannot compile with {target.interpreter!r}: {''.join(reason)}")
+        raise PackError(f"cannot compile with {interpreter!r}: {''.join(reason)}")
     at = 0
     while at < len(done.stdout):
         length = int.from_bytes(done.stdout[at : at + 4], "little")
@@ -63,7 +61,7 @@ def _frame(data: bytes) -> bytes:
 def cached_path(path: str, target: Target) -> str:
     """Give where the bytecode of a source for a target lies (PEP 3147)."""
     folder, slash, name = path.rpartition("/")
-    return f"{folder}{slash}__pycache__/{name.removesuffix('.py')}.cpython-{target.python.replace('.', '')}.pyc"
+    return f"{folder}{slash}__pycache__/{name.removesuffix('.py')}.cpython-{target.version.replace('.', '')}.pyc"
 
 
 def source_path(cached: str) -> str:

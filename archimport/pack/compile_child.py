@@ -57,6 +57,14 @@ class WithoutAnnotations(ast.NodeTransformer):
         node.returns = None
         return self.generic_visit(node)
 
+    def visit_ClassDef(self, node):
+        """Leave fields: records are made of them. Their kinds stay text, as the import has it."""
+        for part in node.body:
+            if isinstance(part, ast.AnnAssign):
+                part.annotation = ast.copy_location(ast.Constant(ast.unparse(part.annotation)), part)
+        node.body = [part if isinstance(part, ast.AnnAssign) else self.visit(part) for part in node.body]
+        return node
+
     def visit_AnnAssign(self, node):
         """Leave out what a variable is."""
         target = ast.copy_location(ast.Assign([node.target], node.value), node)

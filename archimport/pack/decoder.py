@@ -53,12 +53,12 @@ def choose_codecs(app: App, asked: str | None) -> Codecs:
     if (asked or "zstd") != "zstd" or not (asked or can_write("zstd")):
         codec = asked or "deflate"
         return Codecs(codec, [codec] * len(app.targets), {}, [], is_small)
-    decoders, able = ({}, _have_their_own(app)) if is_small else _decoders(app)
+    decoders, able = ({}, [_has_its_own(target.python) for target in app.targets]) if is_small else _decoders(app)
     bytecode = ["zstd" if asked or is_able else "deflate" for is_able in able]
     unable = _unable(app, able)
     # A decoder is one platform's. An app without libraries is everybody's.
     is_bound = app.has_libraries or any(target.platform for target in app.targets)
-    if asked or (not unable and (is_bound or WITH_ZSTD.issuperset(app.pythons))):
+    if asked or (not unable and (is_bound or all(map(_has_its_own, app.pythons)))):
         return Codecs("zstd", bytecode, decoders, unable, is_small)
     return Codecs("deflate", bytecode, decoders, [], is_small)
 
@@ -70,8 +70,8 @@ def _start_size(app: App) -> int:
     return max(sum(len(pyc) for path, pyc in all_.items() if path in seen or not seen) for all_, seen in pycs)
 
 
-def _have_their_own(app: App) -> list[bool]:
-    return [target.python in WITH_ZSTD for target in app.targets]
+def _has_its_own(python: str) -> bool:
+    return python.removesuffix("t") in WITH_ZSTD
 
 
 def _decoders(app: App) -> tuple[dict[str, bytes], list[bool]]:
@@ -81,15 +81,15 @@ def _decoders(app: App) -> tuple[dict[str, bytes], list[bool]]:
         found = {(file.name, file.read_bytes()) for file in files if file is not None}
     names = [name for name, _ in found]
     decoders = {name: content for name, content in found if names.count(name) == 1}  # macOS has one name for two
-    able = zip(_have_their_own(app), files, strict=True)
-    return decoders, [has_its_own or (file is not None and file.name in decoders) for has_its_own, file in able]
+    able = zip(app.targets, files, strict=True)
+    return decoders, [_has_its_own(of.python) or (file is not None and file.name in decoders) for of, file in able]
 
 
 def _unable(app: App, able: Sequence[bool]) -> list[str]:
     """Give the Pythons of an app that cannot read zstd: those without a decoder, and those that are no target."""
-    served = WITH_ZSTD | {target.python for target in app.targets}
+    targets = {target.python for target in app.targets}
     lacking = {target.python for target, is_able in zip(app.targets, able, strict=True) if not is_able}
-    return [python for python in app.pythons if python in lacking or python not in served]
+    return [python for python in app.pythons if python in lacking or not (python in targets or _has_its_own(python))]
 
 
 def requirement() -> str:
@@ -102,7 +102,7 @@ def requirement() -> str:
 
 def _decoder_for(target: Target, scratch: Path) -> Path | None:
     """Give the extension module that a target reads zstd with, if it needs one and there is one."""
-    if target.python in WITH_ZSTD:
+    if _has_its_own(target.python):
         return None
     if target.python == THIS_PYTHON and target.platform is None:
         spec = find_spec("backports.zstd._zstd")

@@ -48,13 +48,18 @@ def install(inputs: Inputs, wheels: Sequence[str], target: Target, folder: Path)
     folder.mkdir(parents=True)
     if not wanted:
         return
-    other = [] if target.python == THIS_PYTHON else ["--python-version", target.python]
+    other = [] if target.python == THIS_PYTHON else ["--python-version", target.version]
     if uv := shutil.which("uv"):
-        command = [uv, "pip", "install", "--quiet", "--python", sys.executable]
+        if target.interpreter is None and target.python.endswith("t") != THIS_PYTHON.endswith("t"):
+            raise PackError(
+                f"no Python {target.python} is here", hint="uv asks it what fits; pip, without uv, need not"
+            )
+        command = [uv, "pip", "install", "--quiet", "--python", target.interpreter or sys.executable]
         other += ["--python-platform", target.platform.uv] if target.platform else []
     else:
         command = [*_pip("install"), "--no-compile", "--no-warn-script-location"]
         other += ["--platform", target.platform.tag] if target.platform else []
+        other += ["--abi", f"cp{target.python.replace('.', '')}"] if other and target.python.endswith("t") else []
     only = ["--only-binary", ":all:"] if other else []
     _run([*command, *other, *only, "--target", str(folder), *wanted], "cannot resolve the requirements")
 

@@ -13,14 +13,14 @@ from packaging.tags import Tag, compatible_tags, cpython_tags, parse_tag, platfo
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion
 
-from archimport.pack.target import KNOWN_PYTHONS
+from archimport.pack.target import ALL_PYTHONS, KNOWN_PYTHONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
 #: An extension module that says for which Python it is (PEP 3149).
-_TAGGED = re.compile(r"(?P<module>.*)\.cpython-3(?P<minor>\d+)t?-[^/]*\.(so|pyd)")
+_TAGGED = re.compile(r"(?P<module>.*)\.cpython-3(?P<minor>\d+t?)-[^/]*\.(so|pyd)")
 
 
 def supported_pythons(folder: Path, files: Iterable[str], base: str) -> list[str]:
@@ -41,7 +41,7 @@ def supported_pythons(folder: Path, files: Iterable[str], base: str) -> list[str
     except (InvalidRequirement, InvalidSpecifier, InvalidVersion, TypeError):  # from before the standards; no name
         complete = set()
     complete -= set(_without_a_module(files))
-    return [python for python in KNOWN_PYTHONS if python in complete or python == base]
+    return [python for python in ALL_PYTHONS if python in complete or python == base]
 
 
 def _has_wheels(found: Iterable[Distribution], python: str) -> bool:
@@ -71,7 +71,7 @@ def _without_a_module(files: Iterable[str]) -> Iterator[str]:
             pythons.setdefault(tagged["module"], set()).add(f"3.{tagged['minor']}")
     untagged = {path.removesuffix(".so").removesuffix(".abi3") for path in files if path.endswith(".so")}
     for module in pythons.keys() - untagged:
-        yield from set(KNOWN_PYTHONS) - pythons[module]
+        yield from set(ALL_PYTHONS) - pythons[module]
 
 
 def _all_allow(found: Iterable[Distribution], python: str) -> bool:
@@ -84,8 +84,8 @@ def _missing(found: Sequence[Distribution], python: str) -> Iterator[str]:
     versions = {canonicalize_name(dist.metadata["Name"]): dist.version for dist in found}
     environment = {
         **default_environment(),
-        "python_version": python,
-        "python_full_version": f"{python}.99",
+        "python_version": python.removesuffix("t"),
+        "python_full_version": f"{python.removesuffix('t')}.99",
         "extra": "",
     }
     for dist in found:

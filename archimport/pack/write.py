@@ -43,7 +43,8 @@ class Form(NamedTuple):
 def write_as_bundle(path: str, app: App, form: Form) -> int:
     """Write a bundle and give the number of its members."""
     sources = carried_sources()
-    runtimes = {runtime for target in app.targets if (runtime := compile_runtime(target, sources)) is not None}
+    here = {target.version: target.interpreter for target in app.targets if target.interpreter}
+    runtimes = [compile_runtime(interpreter, sources) for interpreter in here.values()]
     codecs = form.codecs
     tools = [*versions(), *([requirement().replace("==", " ")] if codecs.decoders else [])]
     decoders = [
@@ -59,7 +60,7 @@ def write_as_bundle(path: str, app: App, form: Form) -> int:
         "made-with": ", ".join([*sorted(f"Python {runtime.version}" for runtime in runtimes), *tools]),
         "libraries": "yes" if app.has_libraries else "no",
         "open": "yes" if form.open else "no",
-        "targets": " ".join(_targets(app)),
+        "targets": " ".join(dict.fromkeys(_targets(app))),
     }
     if app.entry:
         meta["entry"] = app.entry
@@ -77,9 +78,11 @@ def _targets(app: App) -> Iterator[str]:
     """Give each target as a bundle says it: Python, platform, layer; a Python that was not asked for has no layer."""
     asked, has_libraries = {target.python for target in app.targets}, app.has_libraries
     for number, target in enumerate(app.targets):
-        name = target.platform.name if target.platform else PLATFORM
         layer = number + 1 if app.files.own[number] else 0
-        yield f"{target.python}/{name if has_libraries or target.platform else 'any'}/{layer}"
+        if has_libraries or target.platform:
+            yield f"{target.python}/{target.platform.name if target.platform else PLATFORM}/{layer}"
+        else:
+            yield f"{target.version}/any/{layer}"
     for python in app.pythons:
         if python not in asked:
             yield f"{python}/{PLATFORM if has_libraries else 'any'}/0"
@@ -117,7 +120,7 @@ def _bytecode_members(app: App, codecs: Codecs | None = None) -> Iterator[Member
     """Give the bytecode: of each target what start-up imports, in that order, then the rest by path."""
     written = set()
     for number, (target, pycs) in enumerate(zip(app.targets, app.bytecode, strict=True)):
-        first = [cached_path(path, target) for path in app.first]
+        first = dict.fromkeys(cached_path(path, target) for path in app.first)
         for cached in dict.fromkeys([*(path for path in first if path in pycs), *pycs]):
             layer = app.files.layer_of(source_path(cached), number)
             if (cached, layer) not in written:  # what platforms share is there once

@@ -100,5 +100,5 @@ def _drop_other_runtime() -> None:
     hook = sys.modules.get("archimport.runtime.hook")
     if hook is not None:
         hook.uninstall()
-    for name in [name for name in sys.modules if name.partition(".")[0] == "archimport"]:
+    for name in [name for name in list(sys.modules) if name.partition(".")[0] == "archimport"]:
         del sys.modules[name]

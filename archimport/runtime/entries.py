@@ -69,7 +69,7 @@ def drop_replaced_modules(store: Store) -> None:
     """Forget modules that the store has and that something else was loaded for: a `.pth` file runs before any app."""
     finder = StoreFinder(store, "", store.location)
     own = f"{store.location}{os.sep}"
-    for name in [name for name in sys.modules if "." not in name]:
+    for name in [name for name in list(sys.modules) if "." not in name]:
         origin = getattr(getattr(sys.modules.get(name), "__spec__", None), "origin", None) or ""
         is_library = os.path.dirname(origin.removesuffix("__init__.py").rstrip("/\\")) in sys.path
         if not os.path.isabs(origin) or is_library or os.path.realpath(origin).startswith(own):

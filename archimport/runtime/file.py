@@ -7,12 +7,14 @@ import stat
 from _io import open_code  # `io` itself is one module more
 
 from archimport.runtime.errors import FormatError, StoreChangedError, StoreUnavailable
+from archimport.runtime.lock import Lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _STDERR = 2
+_reopening = Lock()
 
 
 class ContainerFile:
@@ -57,10 +59,15 @@ class ContainerFile:
         if self._fd < 0:
             raise StoreUnavailable("the store was closed", store=self.path)
         if not self._is_ours():
-            if not self.is_current():
-                raise StoreUnavailable("its descriptor was closed, and another file is there now", store=self.path)
-            self._fd = _open(self.path)
+            with _reopening:  # another thread may just have done it
+                if not self._is_ours():
+                    self._fd = self._open_again()
         return self._fd
+
+    def _open_again(self) -> int:
+        if not self.is_current():
+            raise StoreUnavailable("its descriptor was closed, and the file has changed or gone since", store=self.path)
+        return _open(self.path)
 
     def _is_ours(self) -> bool:
         """Whether the descriptor is of the file that was opened: its number may have been used again."""
@@ -88,8 +95,9 @@ class ContainerFile:
         self._fd = -1
 
     def __del__(self) -> None:
-        """Close with the last loader that refers to the store."""
-        self.close()
+        """Close with the last loader that refers to the store; at the end of a process the system does."""
+        if os is not None:  # modules are emptied then
+            self.close()
 
 
 def _open(path: str) -> int:

@@ -7,6 +7,7 @@ import gc
 import sys
 from _frozen_importlib_external import EXTENSION_SUFFIXES
 from _io import BytesIO, StringIO
+from itertools import islice
 
 from archimport.runtime.file import ContainerFile
 
@@ -20,6 +21,8 @@ _Module = type(sys)
 _HELD = 250_000
 #: Python 3.12 has frozen some itself; more are a program's, and stay frozen.
 _FROZEN_BY_PYTHON = 1000
+#: How many objects are looked at in one go.
+_AT_ONCE = 100_000
 #: Kinds with a finalizer that does nothing which the end of the process does not do.
 _HARMLESS = {BytesIO, StringIO, ContainerFile}
 #: Extension modules of the standard library with objects that write when they are freed, and have no finalizer.
@@ -74,7 +77,7 @@ def _has_unknown_types() -> bool:
 
 def _loaded() -> Iterator[tuple[str, ModuleType]]:
     for name, module in list(sys.modules.items()):
-        if isinstance(name, str) and isinstance(module, _Module):
+        if isinstance(name, str) and issubclass(type(module), _Module):
             yield name, module
 
 
@@ -88,19 +91,23 @@ def _is_extension_of_others(loaded: tuple[str, ModuleType]) -> bool:
 
 def _has_finalizers() -> bool:
     """Whether objects are left that do something before they are freed, other than the standard streams."""
-    kinds = list(map(type, gc.get_objects()))  # the one walk over so much memory
-    final = set(filter(_is_final, set(kinds) - _HARMLESS))
-    streams = map(type, filter(gc.is_tracked, _streams()))
-    return _count(kinds, final) != _count(streams, final)
+    found = 0
+    objects = iter(gc.get_objects())
+    while kinds := list(map(type, islice(objects, _AT_ONCE))):  # the one walk over so much memory
+        if any(_defines(meta, "__hash__", "__eq__") for meta in set(map(type, kinds))):
+            return True  # sets of such classes would ask them
+        found += _count_final(kinds)
+    return found != _count_final(list(map(type, filter(gc.is_tracked, _streams()))))
 
 
-def _count(kinds: Iterable[type], those: set[type]) -> int:
-    return len(list(filter(those.__contains__, kinds)))
+def _count_final(kinds: list[type]) -> int:
+    """Count kinds whose objects may do something when they, or what they lend their memory to (PEP 688), are freed."""
+    final = {kind for kind in set(kinds) - _HARMLESS if _defines(kind, "__del__", "__release_buffer__")}
+    return len(list(filter(final.__contains__, kinds)))
 
 
-def _is_final(kind: type) -> bool:
-    """Whether instances may do something when they, or what they lend their memory to (PEP 688), are freed."""
-    return any("__del__" in names or "__release_buffer__" in names for names in map(_names_of, _bases_of(kind)))
+def _defines(kind: type, *names: str) -> bool:
+    return any(name in _names_of(base) for base in _bases_of(kind) if base is not object for name in names)
 
 
 def _streams() -> Iterable[object]:

@@ -15,14 +15,14 @@ from archimport.runtime.unit import plan_of
 from archimport.runtime.unpacked import Unpacked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from types import ModuleType
 
     from archimport.runtime.store import Store
 
 
 class _Loaded(NamedTuple):
-    """A module, the member that it was loaded from, and whether that one's package is unpacked elsewhere by now."""
+    """A module, the member that it was loaded from, and whether that is another file by now: unpacked, or packed."""
 
     module: ModuleType
     path: str
@@ -48,16 +48,18 @@ def reload_changed(store: Store, paths: Iterable[str]) -> None:
         affected |= more
     saved = {name: (of.module, dict(of.module.__dict__)) for name, of in loaded.items() if name in affected}
     try:
-        for name in saved:
+        for name in sorted(saved):  # packages before what lies in them
             if loaded[name].has_moved:
                 _follow(loaded[name].module)
         for name in _in_order({name: imports[name] & affected for name in saved}):
             importlib.reload(loaded[name].module)
     except BaseException:
-        _forget(store, before)
-        for name, (module, namespace) in saved.items():
-            _restore(module, namespace)
-            sys.modules[name] = module
+        try:
+            _forget(store, before)
+        finally:
+            for name, (module, namespace) in saved.items():
+                _restore(module, namespace)
+                sys.modules[name] = module
         raise
 
 
@@ -73,28 +75,35 @@ def _forget(store: Store, before: set[str]) -> None:
 
 def _loaded_of(store: Store) -> dict[str, _Loaded]:
     """Give the modules of a store by name, those of its unpacked packages too."""
+    modules = {name: module for name, module in list(sys.modules.items()) if isinstance(name, str)}
+    loaders = {name: getattr(getattr(module, "__spec__", None), "loader", None) for name, module in modules.items()}
+    tops = {name: loader for name, loader in loaders.items() if isinstance(loader, Unpacked) and loader.store is store}
+    unpacked = plan_of(store).unpacked
     found: dict[str, _Loaded] = {}
-    unpacked: dict[str, Unpacked] = {}
-    for name, module in list(sys.modules.items()):
-        loader = getattr(getattr(module, "__spec__", None), "loader", None)
-        if getattr(loader, "name", None) != name:
-            continue
-        if isinstance(loader, StoreLoader) and loader.store is store:
-            found[name] = _Loaded(module, loader.entry.path)
-            continue
-        if isinstance(loader, Unpacked) and loader.store is store:
-            unpacked[name] = loader
-        top = next((unpacked[above] for above in _with_packages(name) if above in unpacked), None)
-        file = getattr(loader, "path", None) or ""
-        if top is not None and file.startswith(f"{top.root}/"):
-            member = file.removeprefix(f"{top.root}/")
-            found[name] = _Loaded(module, member, _has_moved(top) and store.lookup(member) is not None)
+    for name, loader in loaders.items():
+        path, unit = _member_of(name, loader, store, tops)
+        if path:
+            now = next((unpacked[above] for above in _with_folders(path) if above in unpacked), None)
+            found[name] = _Loaded(modules[name], path, unit != now and store.lookup(path) is not None)
     return found
 
 
-def _has_moved(top: Unpacked) -> bool:
-    folder, _, file = top.member.rpartition("/")
-    return plan_of(top.store).unpacked.get(folder if file.startswith("__init__.") else top.member) != top.unit
+def _member_of(name: str, loader: object, store: Store, tops: Mapping[str, Unpacked]) -> tuple[str, str | None]:
+    """Give the member that a module was loaded from, if any, and the unit that was unpacked for that."""
+    if getattr(loader, "name", None) == name:  # under another name it is something else
+        if isinstance(loader, StoreLoader) and loader.store is store:
+            return loader.entry.path, None
+        top = next((tops[above] for above in _with_packages(name) if above in tops), None)
+        file = getattr(loader, "path", None) or ""
+        if top is not None and file.startswith(f"{top.root}/"):
+            return file.removeprefix(f"{top.root}/"), top.unit
+    return "", None
+
+
+def _with_folders(path: str) -> Iterator[str]:
+    while path:
+        yield path
+        path = path.rpartition("/")[0]
 
 
 def _follow(module: ModuleType) -> None:

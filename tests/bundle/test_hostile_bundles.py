@@ -20,7 +20,6 @@ from archimport.bundle.tables import PagePlace
 from archimport.bundle.tail import carried_sources, tail_files
 from archimport.bundle.writer import Member, write_bundle
 from archimport.pack.compile import compile_runtime
-from archimport.pack.target import THIS_PYTHON, Target
 from archimport.runtime.digest import digest
 
 Lie = tuple[str, int, int, bytes]
@@ -140,8 +139,7 @@ def test_sparse_file_with_a_huge_tail(tmp_path: Path) -> None:
 
 def test_damaged_runtime_is_not_unmarshalled(tmp_path: Path) -> None:
     path = tmp_path / "x.arc"
-    runtime = compile_runtime(Target(THIS_PYTHON, sys.executable), carried_sources())
-    assert runtime is not None
+    runtime = compile_runtime(sys.executable, carried_sources())
     runtimes = {runtime.magic: runtime.table}
     table = runtime.table
     app = Member("app.py", lambda: b"print('ran')\n")
@@ -162,8 +160,7 @@ def test_hostile_path_is_not_searched_at_start(tmp_path: Path) -> None:
     evil.mkdir()
     for name in ("struct", "zlib", "_blake2", "__future__", "archimport", "_struct"):
         (evil / f"{name}.py").write_text(f"raise SystemExit('evil {name}')\n")
-    runtime = compile_runtime(Target(THIS_PYTHON, sys.executable), carried_sources())
-    assert runtime is not None
+    runtime = compile_runtime(sys.executable, carried_sources())
     runtimes = {runtime.magic: runtime.table}
     for tail in (tail_files(runtimes), tail_files({})):
         path = tmp_path / "x.arc"

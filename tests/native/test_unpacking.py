@@ -487,6 +487,20 @@ def test_reload_of_what_is_unpacked(tmp_path: Path) -> None:
     assert single.HERE is here
 
 
+def test_reload_of_what_an_unpacked_package_imports_itself(tmp_path: Path) -> None:
+    """It is finished, and stands in `sys.modules`, before the package is."""
+    init = f"from opens.sub.leaf import VALUE\n{OPENS['__init__.py']}"
+    for value in ("1", "2"):
+        opens = {"__init__.py": init, "data.txt": value, "sub": {"__init__.py": "", "leaf.py": f"VALUE = {value}\n"}}
+        publish(tmp_path / "x.db", tmp_path / value, {"opens": opens})
+        if value == "1":
+            mounted = archimport.mount(tmp_path / "x.db")
+            package = importlib.import_module("opens")
+    mounted.refresh(reload=True)
+    assert (package.TEXT, package.VALUE, package.sub.leaf.VALUE) == ("2", 2, 2)
+    assert package.sub.leaf.__file__ == f"{package.__path__[0]}/sub/leaf.py"
+
+
 def test_reload_of_what_is_unpacked_that_fails(tmp_path: Path) -> None:
     publish(tmp_path / "x.db", tmp_path / "old", {"opens": {**OPENS, "sub.py": ""}})
     mounted = archimport.mount(tmp_path / "x.db")
@@ -511,3 +525,16 @@ def test_reload_of_what_is_unpacked_no_more(tmp_path: Path) -> None:
     publish(tmp_path / "x.db", tmp_path / "new", {"opens": {"__init__.py": "", "sub.py": "x = 2\n"}})
     mounted.refresh(reload=True)
     assert (sub.x, sub.__file__) == (2, f"{tmp_path / 'x.db'}/opens/sub.py")
+
+
+def test_reload_of_what_is_unpacked_now(tmp_path: Path) -> None:
+    publish(
+        tmp_path / "x.db", tmp_path / "old", {"opens": {"__init__.py": "", "sub.py": "TEXT = ''\n", "data.txt": "1"}}
+    )
+    mounted = archimport.mount(tmp_path / "x.db")
+    sub = importlib.import_module("opens.sub")
+    new = {"__init__.py": "", "sub.py": OPENS["__init__.py"], "data.txt": "1"}
+    publish(tmp_path / "x.db", tmp_path / "new", {"opens": new})
+    mounted.refresh(reload=True)
+    assert sub.TEXT == "1"
+    assert sub.__file__ == f"{sys.modules['opens'].__path__[0]}/sub.py"

@@ -549,3 +549,36 @@ def test_wheel_that_fits_no_target(tag: str, tmp_path: Path) -> None:
         archive.writestr("acme-1.0.dist-info/RECORD", "")
     with pytest.raises(archimport.PackError, match="cannot resolve the requirements"):
         pack([wheel], tmp_path / "x.arc")
+
+
+RELOADS = """
+def main():
+    import archimport
+
+    class Rules(archimport.Store):
+        location = "/virtual/rules"
+        source = b"x = 1\\n"
+
+        def lookup(self, path):
+            known = {"": archimport.Entry("", is_dir=True), "rule.py": archimport.Entry("rule.py", size=len(self.source))}
+            return known.get(path)
+
+        def list(self, folder):
+            return ["rule.py"]
+
+        def read(self, entry):
+            return self.source
+
+        def refresh(self):
+            self.source = b"x = 22\\n"
+            return type(super().refresh())({"rule.py": 1}, {"rule.py": 2})
+
+    mounted = archimport.mount(Rules())
+    import rule
+    print(mounted.refresh(reload=True).changed, rule.x)
+"""
+
+
+def test_reload_by_the_runtime_that_a_bundle_carries(tmp_path: Path) -> None:
+    pack([write_tree({"app.py": RELOADS}, tmp_path / "root")], tmp_path / "x.arc", entry="app:main")
+    assert run("-I", "-S", tmp_path / "x.arc").stdout == "('rule.py',) 22\n"

@@ -15,7 +15,6 @@ import pytest
 from archimport.bundle.tail import carried_sources, tail_files
 from archimport.bundle.writer import Member, write_bundle
 from archimport.pack.compile import compile_runtime
-from archimport.pack.target import THIS_PYTHON, Target
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,6 +53,11 @@ NOTICED = {
         "    def seekable(self): return False\n    def close(self): print('closed', flush=True)\n"
         "class C: held = io.BufferedReader(D())\n"
     ),
+    "classes that equal others": (
+        "class M(type):\n    def __eq__(one, other): return True\n    def __hash__(one): return 1\n"
+        "class A(metaclass=M): pass\nclass C(metaclass=M):\n    def __del__(self): print('finalized', flush=True)\n"
+        "held = [A(), C()]\nheld.append(held)\ndel held\n"
+    ),
     "database": (
         "import sqlite3\nheld = [sqlite3.connect(sys.argv[1])]\nheld.append(held)\n"
         "held[0].execute('pragma journal_mode = wal')\nheld[0].execute('create table t (x)')\nheld[0].commit()\ndel held\n"
@@ -63,6 +67,8 @@ NOTICED = {
 ODD = {
     "classes that are not hashable": "class M(type): __eq__ = lambda one, other: one.key == other.key\n",
     "classes that say what they are": "class M(type): __mro__ = __dict__ = None\n",
+    "classes that tell": "class M(type):\n    def __hash__(one): print('hashed'); return 1\n",
+    "no module": "class P:\n    __class__ = property(lambda one: print('asked'))\nsys.modules['m'] = P()\nM = type\n",
     "lazy module": "class M(type(sys)):\n    def __getattribute__(self, name): print('asked')\nsys.modules['m'] = M('m')\nM = type\n",
     "module without a name": "sys.modules[3] = type(sys)('three')\nM = type\n",
     "audit hook": "def hook(event, arguments):\n    if event.startswith('gc.'): raise OSError(event)\nsys.addaudithook(hook)\nM = type\n",
@@ -77,8 +83,7 @@ UNNOTICED = (
 @pytest.fixture(scope="module")
 def tail() -> dict[str, bytes]:
     """A tail with the table that starts read, as packed bundles have it."""
-    runtime = compile_runtime(Target(THIS_PYTHON, sys.executable), carried_sources())
-    assert runtime is not None
+    runtime = compile_runtime(sys.executable, carried_sources())
     return tail_files({runtime.magic: runtime.table})
 
 

@@ -13,7 +13,6 @@ import archimport
 from archimport.bundle.tail import carried_sources, tail_files
 from archimport.bundle.writer import Member, write_bundle
 from archimport.pack.compile import compile_runtime
-from archimport.pack.target import THIS_PYTHON, Target
 
 ROOT = str(Path(archimport.__file__).parents[1])
 REPORT = "print(*sorted(set(sys.modules) - before))"
@@ -118,8 +117,7 @@ BUILT_IN = {"atexit", "gc", "itertools", "_weakref"}
 def test_running_bundle(tmp_path: Path, marshalled: bool) -> None:
     path = tmp_path / "x.arc"
     app = b"import sys\ndef main():\n    print(*sorted(sys.modules))\n"
-    runtime = compile_runtime(Target(THIS_PYTHON, sys.executable), carried_sources())
-    assert runtime is not None
+    runtime = compile_runtime(sys.executable, carried_sources())
     runtimes = {runtime.magic: runtime.table} if marshalled else {}
     write_bundle(
         str(path),
