@@ -26,7 +26,7 @@ def compile_sources(target: Target, sources: Mapping[str, bytes]) -> dict[str, b
 
 
 class Runtime(NamedTuple):
-    """Carried modules for the stub: a marshalled table, the magic of its pycs, and the version that made both."""
+    """Carried modules for the stub: a table and its hash, the magic of their pycs, and the version that made both."""
 
     version: str
     magic: str

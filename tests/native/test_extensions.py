@@ -22,6 +22,7 @@ from conftest import Place
 
 import archimport
 from archimport.pack.build import pack
+from archimport.pack.target import THIS_PYTHON
 from archimport.runtime import extract, memory, private
 
 KINDS = ["zip", "bundle", "sqlite"]
@@ -312,7 +313,7 @@ def test_pack_takes_extension_modules(extension: Path, name: str, tmp_path: Path
     for suffix in ("arc", "zip", "db"):
         out = tmp_path / f"x.{suffix}"
         packed = pack([root], out, entry="app:main", no_unpack=["*"])
-        assert packed.pythons == [f"3.{sys.version_info.minor}"]
+        assert packed.pythons == [THIS_PYTHON]
         done = run(
             "import archimport, app, sys; app.main()"
             if suffix == "none"

@@ -16,7 +16,10 @@ from trees import write_tree
 
 from archimport.pack.build import pack
 
-pytestmark = pytest.mark.skipif(shutil.which("valgrind") is None, reason="callgrind, a tool of valgrind, counts")
+pytestmark = [
+    pytest.mark.skipif(shutil.which("valgrind") is None, reason="callgrind, a tool of valgrind, counts"),
+    pytest.mark.skipif("t" in sys.abiflags, reason="without a global lock each access to an object takes more"),
+]
 
 
 def instructions(*start: str | Path) -> float:

@@ -267,6 +267,7 @@ def test_forked_children_read_what_they_ask_for(tmp_path: Path) -> None:
 FORK_WHILE_OTHERS_IMPORT = """
 import importlib, os, signal, sys, threading, archimport
 archimport.mount(sys.argv[1])
+import m300  # and what the first import of all loads of ours: a thread may be importing that, too
 imported = []
 thread = threading.Thread(target=lambda: imported.extend(importlib.import_module(f"m{n}").x for n in range(298)))
 children = []
@@ -290,7 +291,7 @@ def test_fork_while_others_import(kind: str, tmp_path: Path) -> None:
 
     What that thread was importing apart: importlib's own lock of that module is never released in the child.
     """
-    store = STORES[kind]({f"m{number}.py": f"x = {number}\n" for number in range(300)}, tmp_path / "x")
+    store = STORES[kind]({f"m{number}.py": f"x = {number}\n" for number in range(301)}, tmp_path / "x")
     command = [sys.executable, "-W", "ignore", "-c", FORK_WHILE_OTHERS_IMPORT, str(store)]
     untraced = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
     done = subprocess.run(command, env=untraced, capture_output=True, text=True, check=False, timeout=60)
