@@ -45,7 +45,7 @@ class Wanted(NamedTuple):
 
 
 class App(NamedTuple):
-    """What a writer needs: `bytecode[n]` and `files.own[n]` are those of target n, `first` what start-up imports.
+    """What a writer needs: `bytecode[n]` and `files.own[n]` are those of target n, `first` what a start reads of it.
 
     `pythons` can run it; `decisions` say what is unpacked, and why.
     """
@@ -109,7 +109,8 @@ def _build(
     files = layers.split(trees)
     bytecode = [compile_sources(target, files.sources(number)) for number, target in enumerate(targets)]
     progress("looking for what has to be real files")
-    decisions = unpack.plan(files, bytecode, wanted.unpacking, scratch / "plan")
+    decisions, real = unpack.plan(files, bytecode, wanted.unpacking, scratch / "plan")
+    first = [path for path in first if path not in real]
     pythons = list(dict.fromkeys(target.python for target in targets))
     if not (wanted.python or wanted.platform):
         pythons = supported_pythons(sites[0], files.seen(0), pythons[0])

@@ -19,8 +19,13 @@ if TYPE_CHECKING:
     from archimport.pack.layers import Layers
 
 
-def plan(files: Layers, bytecode: Sequence[Mapping[str, bytes]], asked: Unpacking, scratch: Path) -> list[Decision]:
-    """Add to `files` the members that say what has to be real files, kept in `scratch`; give what was decided."""
+def plan(
+    files: Layers, bytecode: Sequence[Mapping[str, bytes]], asked: Unpacking, scratch: Path
+) -> tuple[list[Decision], set[str]]:
+    """Add to `files` the members that say what has to be real files, kept in `scratch`.
+
+    Give what was decided, and the files that are unpacked.
+    """
     everything = {**files.common, **{path: file for own in files.own for path, file in own.items()}}
     owners = owners_of(everything)
     decisions = judge(owners, everything, asked)
@@ -39,7 +44,7 @@ def plan(files: Layers, bytecode: Sequence[Mapping[str, bytes]], asked: Unpackin
         for members in plans:
             members[DECISIONS] = text
     files.add(layers.split([_written(members, scratch / str(number)) for number, members in enumerate(plans)]))
-    return decisions
+    return decisions, {path for path, owner in owners.items() if owner in unpacked}
 
 
 def _line(decision: Decision, owners: Mapping[str, str]) -> str:

@@ -6,7 +6,8 @@ notes, in which a process finds that it need not read the files again; reading o
 
 - `NAME.list`: what belongs to the unit (archimport.runtime.unit), for `archimport cache verify`;
 - `NAME.verified`: of each library that was verified, as the file system tells them apart, its state then;
-- `NAME.complete`: there is one once all files of the unit have been verified and made durable.
+- `NAME.complete`: there is one once all files of the unit have been verified and made durable; `x` if there are
+  libraries among them.
 
 Who uses a folder holds it (flock(2)), so that it is not taken away meanwhile.
 """
@@ -49,18 +50,20 @@ def library_in_cache(unit: Unit, path: str) -> str:
     return os.path.join(folder, path)
 
 
-def package_in_cache(unit: Unit, progress: Callable[[int], object]) -> str:
+def package_in_cache(unit: Unit, progress: Callable[[int, int], object]) -> str:
     """Give the folder of a unit in the cache, all files in it; OSError where that cannot be."""
     folder = _hold(unit)
-    if any(".so" in path for path in unit.files):
+    noted = _read_notes(f"{folder}.complete").get("whole")
+    state = noted or ("x" if any(".so" in path for path in unit.files) else "-")
+    if state == "x":
         _check_executable(folder)
-    if "complete" not in _read_notes(f"{folder}.complete"):
+    if noted is None:
         for count, file in enumerate(unit.files.values()):
-            progress(count)
+            progress(count, len(unit.files))
             _ensure(folder, unit, file, {}, durable=False)
         if hasattr(os, "sync"):
             os.sync()  # once: to wait for each of thousands of files would take minutes
-        _note(f"{folder}.complete", "-\tcomplete\n")
+        _note(f"{folder}.complete", f"{state}\twhole\n")
     return folder
 
 

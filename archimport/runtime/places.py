@@ -47,7 +47,7 @@ def package_folder(unit: Unit, package: str) -> str:
     """
     from archimport.runtime.progress import Progress  # deferred: libraries alone show none
 
-    progress = Progress(f"unpacking {package}", len(unit.files))
+    progress = Progress(f"unpacking {package}")
     _folders[unit.name] = _first(
         f"the package {package!r} cannot be unpacked",
         ("into the cache", lambda: package_in_cache(unit, progress)),

@@ -10,18 +10,17 @@ _SILENT, _PAUSE = 1.0, 0.1
 
 
 class Progress:
-    """Says on stderr, if that is a terminal, how far something is: called with the number of what is done."""
+    """Says on stderr, if that is a terminal, how far something is: called with what is done, and of how many."""
 
-    def __init__(self, what: str, total: int) -> None:
+    def __init__(self, what: str) -> None:
         self._what = what
-        self._total = total
         self._next = time.monotonic() + _SILENT
         self._shown = False
 
-    def __call__(self, done: int) -> None:
+    def __call__(self, done: int, total: int) -> None:
         """Show how many are done, once it has taken long."""
         if time.monotonic() >= self._next and sys.stderr is not None and sys.stderr.isatty():
-            self._write(f"{self._what}: {done} of {self._total} files")
+            self._write(f"{self._what}: {done} of {total} files")
             self._next = time.monotonic() + _PAUSE
             self._shown = True
 

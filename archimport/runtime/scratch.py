@@ -62,11 +62,11 @@ def library_in_memory(unit: Unit, path: str) -> str:
     return os.path.join(folder, path)
 
 
-def package_in_scratch(unit: Unit, progress: Callable[[int], object]) -> str:
+def package_in_scratch(unit: Unit, progress: Callable[[int, int], object]) -> str:
     """Give a folder with all files of a unit; OSError where that cannot be."""
     folder = scratch_folder(unit.name)
     for count, file in enumerate(unit.files.values()):
-        progress(count)
+        progress(count, len(unit.files))
         if not (".so" in os.path.basename(file.path) and _link(folder, unit, file.path)):
             extract.write_file(folder, unit, file, durable=False)
     return folder

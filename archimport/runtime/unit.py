@@ -35,7 +35,7 @@ DECISIONS = f"{OWN}decisions"
 class Plan:
     """Names of units by path: of extension modules (`libraries`), and of packages and modules that are `unpacked`.
 
-    `units` are those that were read.
+    `units` are those that were asked for.
     """
 
     __slots__ = ("libraries", "units", "unpacked")
@@ -67,32 +67,55 @@ class File:
 
 
 class Unit:
-    """Files of a store that are real files together, in the layout of a wheel; `name` stands for all of them."""
+    """Files of a store that are real files together, in the layout of a wheel; `name` stands for all of them.
 
-    __slots__ = ("_store", "files", "name", "text")
+    Its list is read when it is asked for: thousands of files that are there already need none.
+    """
 
-    def __init__(self, store: Store, text: bytes) -> None:
+    __slots__ = ("_files", "_store", "_text", "name")
+
+    def __init__(self, store: Store, name: str, text: bytes | None = None) -> None:
         self._store = ref(store)  # which has the plan that has this
-        self.text = text
-        self.name = digest(text).hex()
-        try:
-            self.files = {file.path: file for file in map(File, text.decode().splitlines())}
-        except ValueError:
-            raise FormatError("list of a unit is damaged", store=store.location, member=UNITS + self.name) from None
-        for file in self.files.values():
-            if any(need not in self.files for _, need in file.needs):
-                raise FormatError("list of a unit is damaged", store=store.location, member=UNITS + self.name)
+        self._text = text
+        self._files: dict[str, File] | None = None
+        self.name = name
+
+    @property
+    def text(self) -> bytes:
+        """The list as it is written; IntegrityError if it is another one than the name says."""
+        if self._text is None:
+            store = self._opened(UNITS + self.name)
+            text = store.read(_entry(store, UNITS + self.name))
+            if digest(text).hex() != self.name:
+                raise IntegrityError("list of a unit is damaged", store=store.location, member=UNITS + self.name)
+            self._text = text
+        return self._text
+
+    @property
+    def files(self) -> dict[str, File]:
+        """The files by path; FormatError if the list is none."""
+        if self._files is None:
+            try:
+                self._files = _parsed(self.text.decode())
+            except ValueError:
+                location = getattr(self._store(), "location", None)
+                raise FormatError("list of a unit is damaged", store=location, member=UNITS + self.name) from None
+        return self._files
 
     def read(self, path: str) -> bytes:
         """Give the content of a file; IntegrityError if it is another one than when the store was packed."""
-        store = self._store()
-        if store is None:
-            raise StoreUnavailable("the store is closed", member=path)
+        store = self._opened(path)
         content = store.read_once(_entry(store, path))
         if digest(content) != self.files[path].digest:
             hint = "pack or publish it again as a whole"
             raise IntegrityError("member differs from its unit", store=store.location, member=path, hint=hint)
         return content
+
+    def _opened(self, member: str) -> Store:
+        store = self._store()
+        if store is None:
+            raise StoreUnavailable("the store is closed", member=member)
+        return store
 
     def needed(self, path: str) -> Sequence[File]:
         """Give a file and all that it needs, that first, but for files that need each other."""
@@ -110,6 +133,15 @@ class Unit:
         return list(found.values())
 
 
+def _parsed(text: str) -> dict[str, File]:
+    files = {file.path: file for file in map(File, text.splitlines())}
+    for file in files.values():
+        for _, need in file.needs:
+            if need not in files:
+                raise ValueError(need)
+    return files
+
+
 def plan_of(store: Store) -> Plan:
     """Give what a store says has to be real files; it is read once for each content of the store."""
     entry = store.lookup(PLAN)
@@ -124,14 +156,9 @@ def plan_of(store: Store) -> Plan:
 
 
 def unit_named(store: Store, name: str) -> Unit:
-    """Give the unit of that name; IntegrityError if what lies there is another one."""
-    units = plan_of(store).units
-    if name not in units:
-        text = _read(store, UNITS + name)
-        if digest(text).hex() != name:
-            raise IntegrityError("list of a unit is damaged", store=store.location, member=UNITS + name)
-        units[name] = Unit(store, text)
-    return units[name]
+    """Give the unit of that name; nothing of it is read yet."""
+    plan = plan_of(store)
+    return Unit(store, name) if plan is _EMPTY else plan.units.setdefault(name, Unit(store, name))
 
 
 def unit_of_library(store: Store, path: str) -> Unit:
@@ -144,11 +171,8 @@ def unit_of_one(store: Store, path: str) -> Unit:
     """Give a unit that has one file alone."""
     entry = _entry(store, path)
     content = entry.digest or digest(store.read(entry))
-    return Unit(store, f"{content.hex()}\t-\t{path}".encode())
-
-
-def _read(store: Store, path: str) -> bytes:
-    return store.read(_entry(store, path))
+    text = f"{content.hex()}\t-\t{path}".encode()
+    return Unit(store, digest(text).hex(), text)
 
 
 def _entry(store: Store, path: str) -> Entry:

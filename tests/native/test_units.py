@@ -43,7 +43,7 @@ def test_plans_that_are_none(text: str) -> None:
 def test_paths_that_lead_out(path: str) -> None:
     store, name = store_of(f"{GOOD}\t-\t{path}")
     with pytest.raises(archimport.FormatError):
-        unit_named(store, name)
+        unit_named(store, name).files  # noqa: B018
 
 
 @pytest.mark.parametrize(
@@ -53,16 +53,16 @@ def test_paths_that_lead_out(path: str) -> None:
 def test_lists_that_are_none(line: str) -> None:
     store, name = store_of(line)
     with pytest.raises(archimport.FormatError):
-        unit_named(store, name)
+        unit_named(store, name).files  # noqa: B018
 
 
 def test_list_that_is_another_one() -> None:
     store, _ = store_of(f"{GOOD}\t-\tx")
     store.write(UNITS + GOOD, b"anything")
     with pytest.raises(archimport.IntegrityError):
-        unit_named(store, GOOD)
+        unit_named(store, GOOD).files  # noqa: B018
     with pytest.raises(archimport.IntegrityError):
-        unit_named(store, digest(b"absent").hex())
+        unit_named(store, digest(b"absent").hex()).files  # noqa: B018
 
 
 def test_needs_go_round_and_deep() -> None:
@@ -82,8 +82,17 @@ def test_what_is_needed_comes_first() -> None:
 def test_content_that_is_another_one() -> None:
     store, name = store_of(f"{GOOD}\t-\tsub/x", **{"sub/x": b"y"})
     with pytest.raises(archimport.IntegrityError, match="sub/x"):
-        package_in_cache(unit_named(store, name), lambda done: None)
+        package_in_cache(unit_named(store, name), lambda done, total: None)
     assert list(Path(os.environ["XDG_CACHE_HOME"]).rglob("x")) == []
+
+
+def test_list_is_not_read_where_all_files_are() -> None:
+    store, name = store_of(f"{GOOD}\t-\tx", x=b"x")
+    folder = package_in_cache(unit_named(store, name), lambda done, total: None)
+    empty = MemoryStore({}, "/virtual/empty")
+    assert package_in_cache(unit_named(empty, name), lambda done, total: None) == folder
+    with pytest.raises(archimport.IntegrityError):
+        unit_named(empty, name).text  # noqa: B018
 
 
 def test_plan_is_read_once_for_each_content() -> None:
@@ -95,7 +104,7 @@ def test_plan_is_read_once_for_each_content() -> None:
 
 def test_unit_of_a_closed_store() -> None:
     store = MemoryStore({"x": b"x"}, "/virtual/gone")
-    unit = Unit(store, f"{GOOD}\t-\tx".encode())
+    unit = Unit(store, GOOD, f"{GOOD}\t-\tx".encode())
     assert unit.read("x") == b"x"
     del store
     with pytest.raises(archimport.StoreUnavailable):

@@ -452,9 +452,9 @@ def test_progress_is_for_terminals(is_terminal: bool, monkeypatch: pytest.Monkey
     said.isatty = lambda: is_terminal  # type: ignore[method-assign]
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(sys, "stderr", said)
-    line = progress.Progress("unpacking acme", 3)
+    line = progress.Progress("unpacking acme")
     for done in range(3):
-        line(done)
+        line(done, 3)
         now[0] += 0.8
     line.end()
     assert said.getvalue() == ("\r\033[Kunpacking acme: 2 of 3 files\r\033[K" if is_terminal else "")
