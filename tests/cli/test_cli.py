@@ -264,7 +264,9 @@ def test_interrupted_pack_leaves_nothing(tmp_path: Path, sent: signal.Signals, s
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     command = [sys.executable, "-m", "archimport", "pack", str(root), "-o", str(tmp_path / "x.arc"), "-e", "app:main"]
+    before = signal.signal(sent, lambda *_: None)  # what a shell lets jobs in the background ignore, they pass on
     child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "TMPDIR": str(scratch)})
+    signal.signal(sent, before)
     deadline = time.monotonic() + 60
     while not ready.exists() and time.monotonic() < deadline:
         time.sleep(0.01)
