@@ -19,8 +19,10 @@ from pathlib import Path
 import pytest
 from builders import STORES
 from conftest import Place
+from trees import write_tree
 
 import archimport
+from archimport.bundle.store import PLATFORM, BundleStore
 from archimport.pack.build import pack
 from archimport.pack.target import THIS_PYTHON
 from archimport.runtime import extract, memory, private
@@ -325,3 +327,17 @@ app.main()
 """
         )
         assert done.stdout == f"{out}/{extension.name}\n", done.stderr
+
+
+def test_pythons_without_a_global_lock(extension: Path, tmp_path: Path) -> None:
+    """Code in Python alone is the same for both kinds; an extension module is for one of them."""
+    root = write_tree({"app.py": "def main(): pass\n"}, tmp_path / "root")
+    targets = {}
+    for name in ("plain", "native"):
+        packed = pack([root], tmp_path / f"{name}.arc", python=["3.13", "3.13t"], no_unpack=["*"])
+        assert packed.pythons == ["3.13", "3.13t"]
+        targets[name] = BundleStore(str(tmp_path / f"{name}.arc")).meta["targets"]
+        shutil.copy(extension, root / "x.cpython-313t-x86_64-linux-gnu.so")
+    assert targets == {"plain": "3.13/any/0", "native": f"3.13/{PLATFORM}/0 3.13t/{PLATFORM}/0"}
+    with pytest.raises(archimport.PackError, match="one of 3.11, .*, 3.13t, 3.14t, 3.15t"):
+        pack([root], tmp_path / "x.arc", python=["3.12t"])
