@@ -13,7 +13,7 @@ from archimport.pack.compile import cached_path
 from archimport.pack.inputs import Inputs
 from archimport.pack.libraries import is_library
 from archimport.pack.resolve import install
-from archimport.pack.target import KNOWN_PYTHONS, THIS_PYTHON
+from archimport.pack.target import KNOWN_PYTHONS, THIS_PYTHON, version_of
 from archimport.runtime.errors import PackError
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def _start_size(app: App) -> int:
 
 
 def _has_its_own(python: str) -> bool:
-    return python.removesuffix("t") in WITH_ZSTD
+    return version_of(python) in WITH_ZSTD
 
 
 def _decoders(app: App) -> tuple[dict[str, bytes], list[bool]]:

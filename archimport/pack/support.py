@@ -13,7 +13,7 @@ from packaging.tags import Tag, compatible_tags, cpython_tags, parse_tag, platfo
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion
 
-from archimport.pack.target import ALL_PYTHONS, KNOWN_PYTHONS
+from archimport.pack.target import ALL_PYTHONS, KNOWN_PYTHONS, version_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -84,8 +84,8 @@ def _missing(found: Sequence[Distribution], python: str) -> Iterator[str]:
     versions = {canonicalize_name(dist.metadata["Name"]): dist.version for dist in found}
     environment = {
         **default_environment(),
-        "python_version": python.removesuffix("t"),
-        "python_full_version": f"{python.removesuffix('t')}.99",
+        "python_version": version_of(python),
+        "python_full_version": f"{version_of(python)}.99",
         "extra": "",
     }
     for dist in found:

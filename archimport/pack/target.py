@@ -35,7 +35,12 @@ class Target(NamedTuple):
     @property
     def version(self) -> str:
         """The version, which is all that code without extension modules depends on."""
-        return self.python.removesuffix("t")
+        return version_of(self.python)
+
+
+def version_of(python: str) -> str:
+    """Give the version of one of `ALL_PYTHONS`."""
+    return python.removesuffix("t")
 
 
 def targets_of(pythons: Sequence[str], platforms: Sequence[str]) -> list[Target]:
@@ -65,7 +70,7 @@ def _candidates(python: str) -> Iterator[str]:
     if found := shutil.which(f"python{python}"):
         yield found
     root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
-    form = re.compile(rf"{re.escape(python.removesuffix('t'))}\.(\d+){'t' * python.endswith('t')}")
+    form = re.compile(rf"{re.escape(version_of(python))}\.(\d+){'t' * python.endswith('t')}")
     versions = {int(match[1]): path for path in root.glob("versions/*") if (match := form.fullmatch(path.name))}
     for patch in sorted(versions, reverse=True):
         yield str(versions[patch] / "bin" / "python")

@@ -91,13 +91,20 @@ def _is_extension_of_others(loaded: tuple[str, ModuleType]) -> bool:
 
 def _has_finalizers() -> bool:
     """Whether objects are left that do something before they are freed, other than the standard streams."""
+    if any(_defines(meta, "__hash__", "__eq__") for meta in _metaclasses()):
+        return True  # sets of such classes would ask them
     found = 0
     objects = iter(gc.get_objects())
     while kinds := list(map(type, islice(objects, _AT_ONCE))):  # the one walk over so much memory
-        if any(_defines(meta, "__hash__", "__eq__") for meta in set(map(type, kinds))):
-            return True  # sets of such classes would ask them
         found += _count_final(kinds)
     return found != _count_final(list(map(type, filter(gc.is_tracked, _streams()))))
+
+
+def _metaclasses() -> Iterator[type]:
+    waiting: list[type] = [type]
+    while waiting:
+        yield waiting[-1]
+        waiting += type.__subclasses__(waiting.pop())
 
 
 def _count_final(kinds: list[type]) -> int:

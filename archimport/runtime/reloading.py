@@ -83,7 +83,7 @@ def _loaded_of(store: Store) -> dict[str, _Loaded]:
     for name, loader in loaders.items():
         path, unit = _member_of(name, loader, store, tops)
         if path:
-            now = next((unpacked[above] for above in _with_folders(path) if above in unpacked), None)
+            now = next((unpacked[above] for above in _and_above(path, "/") if above in unpacked), None)
             found[name] = _Loaded(modules[name], path, unit != now and store.lookup(path) is not None)
     return found
 
@@ -93,17 +93,11 @@ def _member_of(name: str, loader: object, store: Store, tops: Mapping[str, Unpac
     if getattr(loader, "name", None) == name:  # under another name it is something else
         if isinstance(loader, StoreLoader) and loader.store is store:
             return loader.entry.path, None
-        top = next((tops[above] for above in _with_packages(name) if above in tops), None)
+        top = next((tops[above] for above in _and_above(name, ".") if above in tops), None)
         file = getattr(loader, "path", None) or ""
         if top is not None and file.startswith(f"{top.root}/"):
             return file.removeprefix(f"{top.root}/"), top.unit
     return "", None
-
-
-def _with_folders(path: str) -> Iterator[str]:
-    while path:
-        yield path
-        path = path.rpartition("/")[0]
 
 
 def _follow(module: ModuleType) -> None:
@@ -151,7 +145,7 @@ def _imports(store: Store, loaded: _Loaded) -> Iterator[str]:
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             for alias in node.names:
-                yield from _with_packages(alias.name)
+                yield from _and_above(alias.name, ".")
         elif isinstance(node, ast.ImportFrom):
             base = "." * node.level + (node.module or "")
             origin = resolve_name(base, package or "") if node.level else base
@@ -159,11 +153,11 @@ def _imports(store: Store, loaded: _Loaded) -> Iterator[str]:
             yield from (f"{origin}.{alias.name}" for alias in node.names)
 
 
-def _with_packages(name: str) -> Iterator[str]:
-    """Give a module and the packages that it lies in: `import a.b` binds `a`."""
+def _and_above(name: str, separator: str) -> Iterator[str]:
+    """Give a module and the packages that it lies in, since `import a.b` binds `a`; or a member and its folders."""
     while name:
         yield name
-        name = name.rpartition(".")[0]
+        name = name.rpartition(separator)[0]
 
 
 def _restore(module: ModuleType, saved: dict[str, object]) -> None:
