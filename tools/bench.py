@@ -1,8 +1,8 @@
 """What archimport costs beside what is used today: `python3 tools/dev.py bench [NAME ...] [--write] [--json FILE]`.
 
-Names are workloads of `apps` (hello, sympy, django, sqlalchemy, fastapi, big), or `opens`, `zips`, `imports`, `mounts`,
-`herd` and `torn`; by default all. Rivals are installed from the registry. `--write` puts what was measured into
-docs/performance.md and its plot, `--json` keeps all figures.
+Names are workloads of `apps` (hello, sympy, django, sqlalchemy, fastapi, big), or `cold`, `opens`, `zips`,
+`imports`, `mounts`, `herd` and `torn`; by default all. Rivals are installed from the registry. `--write` puts what was
+measured into docs/performance.md and its plot, `--json` keeps all figures.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import json
 import tempfile
 from pathlib import Path
 
-from benches import apps, databases, files
+from benches import apps, cold, databases, files
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "performance.md"
-OTHERS = {**files.BENCHES, **databases.BENCHES}
+OTHERS = {**cold.BENCHES, **files.BENCHES, **databases.BENCHES}
 MARKS = "<!-- made by tools/bench.py -->", "<!-- end -->"
 
 

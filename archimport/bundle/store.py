@@ -107,15 +107,13 @@ class BundleStore(Store):
         number = self.tables.page_of(key)
         try:
             page = self._pages.get(number) or self.page(number)
-            row = next((row for row in page.rows(path, key) if row.layer in self._layers), None)
+            for row in page.rows(path, key):
+                if row.layer in self._layers:
+                    return _entry_of(row)
         except ArchimportError as exc:
             exc.store = self.location
             raise
-        if row is None:
-            return None
-        if row.kind == FOLDER:
-            return Entry(path, is_dir=True)
-        return Entry(path, size=row.size, mtime=0, digest=row.digest, handle=row)
+        return None
 
     def list(self, folder: str) -> Sequence[str]:
         """Give the sorted names of the children of `folder`."""
@@ -195,6 +193,12 @@ class BundleStore(Store):
     def close(self) -> None:
         """Close the file."""
         self.file.close()
+
+
+def _entry_of(row: Row) -> Entry:
+    if row.kind == FOLDER:
+        return Entry(row.path, is_dir=True)
+    return Entry(row.path, size=row.size, mtime=0, digest=row.digest, handle=row)
 
 
 def _targets(meta: dict[str, str]) -> list[tuple[str, str, int]]:

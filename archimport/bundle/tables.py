@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from _bisect import bisect_right  # `bisect` itself is one module more
 
 from archimport.bundle.format import HEADER_SIZE
 from archimport.bundle.index import MAX_PAGE
@@ -104,14 +105,7 @@ class Tables:
 
     def page_of(self, key: bytes) -> int:
         """Give the number of the page that a key is in, if in any: the last one that does not begin behind it."""
-        low, high = 0, len(self._firsts) - 1
-        while low < high:
-            middle = (low + high + 1) // 2
-            if self._firsts[middle] <= key:
-                low = middle
-            else:
-                high = middle - 1
-        return low
+        return bisect_right(self._firsts, key, 1) - 1
 
     def pages_of(self, prefix: bytes) -> Iterator[int]:
         """Give the numbers of the pages that keys with a prefix are in, if they are anywhere."""

@@ -6,7 +6,7 @@ import atexit
 import gc
 import sys
 from _frozen_importlib_external import EXTENSION_SUFFIXES
-from _io import BytesIO, StringIO
+from _io import BufferedRandom, BufferedReader, BufferedWriter, BytesIO, FileIO, StringIO, TextIOWrapper
 from itertools import islice
 
 from archimport.runtime.file import ContainerFile
@@ -21,10 +21,23 @@ _Module = type(sys)
 _HELD = 250_000
 #: Python 3.12 has frozen some itself; more are a program's, and stay frozen.
 _FROZEN_BY_PYTHON = 1000
-#: How many objects are looked at in one go.
-_AT_ONCE = 100_000
-#: Kinds with a finalizer that does nothing which the end of the process does not do.
-_HARMLESS = {BytesIO, StringIO, ContainerFile}
+#: How many objects are looked at in one go: the standard streams lie in one or two of these.
+_AT_ONCE = 1024
+#: Kinds of files, by identity: classes of a program may say that they equal these.
+_BUFFERED = frozenset(map(id, (BufferedRandom, BufferedReader, BufferedWriter)))
+_OPENED = _BUFFERED | {id(TextIOWrapper), id(FileIO)}
+_IN_MEMORY = frozenset(map(id, (BytesIO, StringIO)))
+#: Modules with kinds of classes that have a hash of their own, which asks nobody: `typing` has one from Python 3.14 on.
+_HASH_HARMLESSLY = ("typing", "typing_extensions")
+#: Packages whose extension modules have no object that does more than give memory back when it is freed at the end,
+#: and has no finalizer, as those that mypyc makes. Not numpy, scipy, PIL, lxml and cffi, where some write or call back.
+_ONLY_GIVE_BACK = frozenset(
+    """
+    aiohttp bcrypt bitarray charset_normalizer frozenlist greenlet httptools jiter kiwisolver markupsafe msgpack
+    multidict orjson propcache psutil pydantic_core rapidfuzz regex rpds simplejson sqlalchemy tornado ujson websockets
+    wrapt yaml yarl zope
+    """.split()  # noqa: SIM905 - a table, not a line each
+)
 #: Extension modules of the standard library with objects that write when they are freed, and have no finalizer.
 _WRITE_WHEN_FREED = ("_dbm", "_gdbm", "_sqlite3")
 
@@ -53,21 +66,27 @@ class HeldBack:
 
 
 def spare_last_collections() -> None:
-    """Have the program end without collecting, unless something that is left then could notice."""
+    """Have the program end without freeing what is left, unless something of it could notice."""
     frozen = gc.get_freeze_count()
 
     def end() -> None:
+        if sys._getframe().f_back is not None:  # the program calls what is registered, and goes on
+            return
         try:
-            if gc.get_freeze_count() <= frozen and not (_is_watched() or _has_unknown_types() or _has_finalizers()):
+            if gc.get_freeze_count() > frozen or _is_watched() or _has_unknown_types():
+                return
+            left = gc.get_objects()
+            if not _has_finalizers(left):
+                left.append(left)  # a cycle: what is in it outlives the interpreter
                 gc.freeze()
-        except Exception:  # noqa: BLE001 - classes that are not hashable, or an audit hook that forbids to look
+        except Exception:  # noqa: BLE001 - an audit hook forbids to look
             return
 
     atexit.register(end)  # what is registered first is called last
 
 
 def _is_watched() -> bool:
-    return bool(gc.callbacks or gc.get_debug() or sys.warnoptions or sys.flags.dev_mode)
+    return bool(gc.callbacks or gc.get_debug() or sys.warnoptions or sys.gettrace() or sys.getprofile())
 
 
 def _has_unknown_types() -> bool:
@@ -83,47 +102,71 @@ def _loaded() -> Iterator[tuple[str, ModuleType]]:
 
 def _is_extension_of_others(loaded: tuple[str, ModuleType]) -> bool:
     name, module = loaded
-    if name.partition(".")[0] in sys.stdlib_module_names:
+    top = name.partition(".")[0]
+    if top in sys.stdlib_module_names or top in _ONLY_GIVE_BACK or top.endswith("__mypyc"):
         return False
     file = _Module.__getattribute__(module, "__dict__").get("__file__")  # it may be lazy: it stays so
     return isinstance(file, str) and file.endswith(tuple(EXTENSION_SUFFIXES))
 
 
-def _has_finalizers() -> bool:
-    """Whether objects are left that do something before they are freed, other than the standard streams."""
-    if any(_defines(meta, "__hash__", "__eq__") for meta in _metaclasses()):
-        return True  # sets of such classes would ask them
-    found = 0
-    objects = iter(gc.get_objects())
-    while kinds := list(map(type, islice(objects, _AT_ONCE))):  # the one walk over so much memory
-        found += _count_final(kinds)
-    return found != _count_final(list(map(type, filter(gc.is_tracked, _streams()))))
+def _has_finalizers(objects: list[object]) -> bool:
+    """Whether one of these objects does something before it is freed; those of the standard streams do not."""
+    streams = {id(part) for part in _streams() if id(type(part)) in _OPENED}
+    return any(id(one) not in streams and not _does_nothing(one) for one in _with_finalizers(objects))
 
 
-def _metaclasses() -> Iterator[type]:
+def _with_finalizers(objects: list[object]) -> Iterator[object]:
+    walk = iter(objects)
+    distinct = list if _classes_hash_themselves() else set  # which is quicker, and would ask them
+    kinds = [_by_id(distinct(map(type, islice(walk, _AT_ONCE)))) for _ in range(0, len(objects), _AT_ONCE)]
+    final = _final_among({number: kind for part in kinds for number, kind in part.items()})
+    for part, some in enumerate(kinds):
+        if not final.isdisjoint(some):
+            yield from (one for one in objects[part * _AT_ONCE : (part + 1) * _AT_ONCE] if id(type(one)) in final)
+
+
+def _classes_hash_themselves() -> bool:
     waiting: list[type] = [type]
-    while waiting:
-        yield waiting[-1]
-        waiting += type.__subclasses__(waiting.pop())
+    for meta in waiting:
+        waiting += type.__subclasses__(meta)
+    return any(
+        _defines(base, "__hash__") and _names_of(base).get("__module__") not in _HASH_HARMLESSLY
+        for meta in waiting
+        for base in _bases_of(meta)
+    )
 
 
-def _count_final(kinds: list[type]) -> int:
-    """Count kinds whose objects may do something when they, or what they lend their memory to (PEP 688), are freed."""
-    final = {kind for kind in set(kinds) - _HARMLESS if _defines(kind, "__del__", "__release_buffer__")}
-    return len(list(filter(final.__contains__, kinds)))
+def _by_id(kinds: Iterable[type]) -> dict[int, type]:
+    return {id(kind): kind for kind in kinds}
+
+
+def _final_among(kinds: dict[int, type]) -> set[int]:
+    """Give the kinds whose objects may do something when they, or what they lend memory to (PEP 688), are freed."""
+    bases = _by_id(base for kind in kinds.values() for base in _bases_of(kind) if base is not ContainerFile)
+    final = {number for number, base in bases.items() if _defines(base, "__del__", "__release_buffer__")}
+    return {number for number, kind in kinds.items() if not final.isdisjoint(map(id, _bases_of(kind)))}
+
+
+def _does_nothing(one: object) -> bool:
+    """Whether this is a file which was closed, or is only in memory and has no `close` of its own."""
+    if id(type(one)) in _IN_MEMORY:
+        return not vars(one)
+    if type(one) is TextIOWrapper:
+        one = one.buffer
+    if id(type(one)) in _BUFFERED:
+        one = one.raw  # type: ignore[attr-defined]  # it is one of these
+    return type(one) is FileIO and one.closed
 
 
 def _defines(kind: type, *names: str) -> bool:
-    return any(name in _names_of(base) for base in _bases_of(kind) if base is not object for name in names)
+    return kind is not object and not _names_of(kind).keys().isdisjoint(names)
 
 
-def _streams() -> Iterable[object]:
-    """Give the standard streams that the interpreter itself flushes when it ends, and what they are made of."""
-    flushed = [sys.stdout] * (sys.stdout is sys.__stdout__) + [sys.stderr] * (sys.stderr is sys.__stderr__)
-    texts = [sys.__stdin__, *flushed]
+def _streams() -> Iterator[object]:
+    """Give the standard streams, which the interpreter itself flushes when it ends, and what they are made of."""
+    texts = (sys.__stdin__, sys.stdout, sys.stderr)
     buffers = [getattr(text, "buffer", None) for text in texts]
-    parts = [*texts, *buffers, *(getattr(buffer, "raw", None) for buffer in buffers)]
-    return {id(part): part for part in parts}.values()
+    yield from (*texts, *buffers, *(getattr(buffer, "raw", None) for buffer in buffers))
 
 
 _bases_of = type.__dict__["__mro__"].__get__

@@ -19,6 +19,13 @@ from archimport.pack.compile import compile_runtime
 if TYPE_CHECKING:
     from pathlib import Path
 
+
+def extension_module(name: str) -> str:
+    """Give a source that seems to have loaded an extension module."""
+    file = f"/x/{name}{EXTENSION_SUFFIXES[0]}"
+    return f"sys.modules[{name!r}] = type(sys)({name!r})\nsys.modules[{name!r}].__file__ = {file!r}\n"
+
+
 #: Each leaves something in a cycle whose end can be seen.
 NOTICED = {
     "finalizer": "class C:\n    def __del__(self): print('finalized', flush=True)\nc = C()\nc.me = c\ndel c\n",
@@ -42,6 +49,15 @@ NOTICED = {
         "sys.stdout = Tee()\nprint('teed')\n"
     ),
     "stream that was taken away": "class C: out = sys.stdout\nprint('taken')\nsys.stdout = None\n",
+    "stream that was replaced for good": (
+        "import io, os\nclass Out(io.StringIO):\n    def close(self, write=os.write):\n"
+        "        if not self.closed: write(1, self.getvalue().encode())\n"
+        "sys.stdout = sys.__stdout__ = Out()\nprint('kept')\n"
+    ),
+    "error stream that was replaced": "class C: error = sys.stderr\nC.error.write('told')\nsys.stderr = None\n",
+    "memory with a close of its own": (
+        "import io\nclass C: data = io.BytesIO()\nC.data.close = lambda write=print: write('closed', flush=True)\n"
+    ),
     "files that were frozen": ("import gc\ngc.freeze()\nclass C: log = open(sys.argv[1], 'w')\nC.log.write('kept')\n"),
     "memory that is lent": (
         "import sys\nclass L:\n    def __buffer__(self, flags): return memoryview(b'')\n"
@@ -67,6 +83,7 @@ NOTICED = {
 ODD = {
     "classes that are not hashable": "class M(type): __eq__ = lambda one, other: one.key == other.key\n",
     "classes that say what they are": "class M(type): __mro__ = __dict__ = None\n",
+    "classes that tell by another": "class T:\n    def __hash__(one): print('hashed'); return 1\nclass M(T, type): pass\n",
     "classes that tell": "class M(type):\n    def __hash__(one): print('hashed'); return 1\n",
     "no module": "class P:\n    __class__ = property(lambda one: print('asked'))\nsys.modules['m'] = P()\nM = type\n",
     "lazy module": "class M(type(sys)):\n    def __getattribute__(self, name): print('asked')\nsys.modules['m'] = M('m')\nM = type\n",
@@ -77,6 +94,32 @@ ODD = {
 UNNOTICED = (
     "import weakref\nclass D: pass\nd = D()\nd.me = d\n"
     "seen = weakref.ref(d, lambda reference: print('freed', flush=True))\ndel d\n"
+)
+#: What many programs have and leave, and which acts no more when it is freed.
+QUIET = {
+    "nothing": "",
+    "standard library": (
+        "import argparse, asyncio, collections.abc, concurrent.futures, contextlib, csv, dataclasses, datetime, decimal\n"
+        "import email, enum, functools, html, http.client, importlib.metadata, inspect, io, json, logging, multiprocessing\n"
+        "import os, pathlib, random, re, socket, ssl, string, subprocess, tempfile, threading, typing, unittest\n"
+        "import urllib.request, uuid, xml.etree.ElementTree\n"
+    ),
+    "classes with a known hash": (
+        "M = type('M', (type,), {'__module__': 'typing_extensions', '__hash__': type.__hash__})\nC = M('C', (), {})\n"
+    ),
+    "classes with a hash of their own": (
+        "class M(type):\n    def __hash__(one): print('hashed'); return 1\nclass C(metaclass=M): pass\nc = C()\n"
+    ),
+    "known extension module": extension_module("markupsafe._speedups"),
+    "extension module by mypyc": extension_module("81d243bd__mypyc"),
+    "closed files": (
+        "class C:\n    files = open('text', 'w'), open('bytes', 'wb'), open('raw', 'wb', 0), open('bytes', 'rb'), open('x', 'w+b')\n"
+        "for file in C.files: file.close()\n"
+    ),
+}
+#: An object of a module that outlives `sys.modules`, without a cycle; a weak reference tells when it is freed.
+OF_A_MODULE = (
+    "import weakref\nclass D: pass\nd = D()\nsys.seen, sys.kept = weakref.ref(d, print), sys.modules[__name__]\n"
 )
 
 
@@ -100,7 +143,8 @@ def ends(source: str, folder: Path, tail: dict[str, bytes], *options: str) -> tu
         command = [sys.executable, "-S", *options, *start, str(folder / "left")]  # without what traces our tests
         done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=folder)
         left = [f"{file.name} {file.stat().st_size}" for file in sorted(folder.glob("left*"))]
-        found.append([done.stdout, re.sub(r" at 0x\w+| fd=\d+", "", done.stderr), *left])
+        printed = [re.sub(r" at 0x\w+| fd=\d+", "", text) for text in (done.stdout, done.stderr)]
+        found.append([*printed, *left])
     return found[0], found[1]
 
 
@@ -111,8 +155,24 @@ def test_what_can_be_noticed_is_collected_at_the_end(tmp_path: Path, source: str
     assert any(folder)  # there is something to be seen
 
 
-def test_what_cannot_be_noticed_is_not_collected_at_the_end(tmp_path: Path, tail: dict[str, bytes]) -> None:
-    assert ends(UNNOTICED, tmp_path, tail) == (["", ""], ["freed\n", ""])
+@pytest.mark.parametrize("source", QUIET.values(), ids=QUIET)
+def test_what_cannot_be_noticed_is_not_collected_at_the_end(
+    tmp_path: Path, source: str, tail: dict[str, bytes]
+) -> None:
+    assert ends(source + UNNOTICED, tmp_path, tail) == (["", ""], ["freed\n", ""])
+
+
+def test_nothing_that_is_left_is_freed_at_the_end(tmp_path: Path, tail: dict[str, bytes]) -> None:
+    assert ends(OF_A_MODULE, tmp_path, tail) == (["", ""], ["<weakref; dead>\n", ""])
+
+
+def test_programs_that_call_what_is_registered_themselves_go_on(tmp_path: Path, tail: dict[str, bytes]) -> None:
+    source = (
+        "import atexit, gc, weakref\nclass D: pass\nd = D()\nd.me = d\nseen = weakref.ref(d, print)\n"
+        "atexit._run_exitfuncs()\ndel d\ngc.collect()\n"
+    )
+    bundle, folder = ends(source, tmp_path, tail)
+    assert bundle == folder == ["<weakref; dead>\n", ""]
 
 
 @pytest.mark.parametrize("source", ODD.values(), ids=ODD)
@@ -124,14 +184,16 @@ def test_nothing_is_seen_of_the_look_at_what_is_left(tmp_path: Path, source: str
     "watching",
     [
         "import gc\ngc.set_debug(gc.DEBUG_UNCOLLECTABLE)\n",
-        "sys.modules['m'] = type(sys)('m')\nsys.modules['m'].__file__ = {}\n",
+        extension_module("m"),
+        "sys.setprofile(lambda *event: None)\n",
+        "sys.settrace(lambda *event: None)\n",
     ],
-    ids=["debug", "extension module"],
+    ids=["debug", "extension module", "profile", "trace"],
 )
 def test_what_is_watched_or_unknown_is_collected_at_the_end(
     tmp_path: Path, watching: str, tail: dict[str, bytes]
 ) -> None:
-    bundle, folder = ends(watching.format(repr(f"/x/m{EXTENSION_SUFFIXES[0]}")) + UNNOTICED, tmp_path, tail)
+    bundle, folder = ends(watching + UNNOTICED, tmp_path, tail)
     assert bundle == folder == ["freed\n", ""]
 
 

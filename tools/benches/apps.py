@@ -76,10 +76,11 @@ def measured(base: Path, names: Sequence[str]) -> Iterator[tuple[str, dict[str, 
     """Build each workload with its rivals and measure it: seconds, bytes and calls by rival."""
     os.environ["BENCH_TOOLS"] = str(base / "tools")
     for name in names or list(WORKLOADS):
-        yield name, _measure({rival: RIVALS[rival](_project(base, name)) for rival in WORKLOADS[name].rivals})
+        yield name, _measure({rival: RIVALS[rival](project_of(base, name)) for rival in WORKLOADS[name].rivals})
 
 
-def _project(base: Path, name: str) -> Project:
+def project_of(base: Path, name: str) -> Project:
+    """Give the project of a workload, made below `base`."""
     place = base / name
     # What the environment of these tools has installed is not to be seen, nor what .pth files do.
     python = bare_python(base / "python")
@@ -150,7 +151,7 @@ def verdicts(tables: Table) -> Iterator[str]:
                 figures[name][what] / figures[rival][what] for name in ("archimport", "code in memory, uncollected")
             )
             said = "reached" if round(seen, 2) <= goal else "not reached"
-            least = f"{floor:.2f}" if what == "start" else ""
+            least = f"{floor:.2f}" if what != "size" else ""
             yield f"| {workload}: {what} against {rival} | ≤ {goal:.2f} | {seen:.2f} | {least} | {said} |"
 
 
