@@ -17,7 +17,8 @@ from archimport.bundle.store import BundleStore
 WRITE = """
 import sys
 from archimport.bundle.writer import Member, write_bundle
-members = [Member(f"m{n}.py", lambda: b"x" * 50_000, codec="stored") for n in range(20)]
+contents = [bytes([n]) * 50_000 for n in range(20)]  # no two alike: more than three writes, however files are buffered
+members = [Member(f"m{n}.py", lambda raw=raw: raw, codec="stored") for n, raw in enumerate(contents)]
 write_bundle(sys.argv[1], members, meta={}, tail={"__main__.py": b""})
 """
 WRITE_ZIP = """

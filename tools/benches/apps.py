@@ -10,7 +10,7 @@ import platform
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
-from benches.measure import file_system_calls, first_run, interleaved, memory, quarter
+from benches.measure import file_system_calls, first_run, interleaved, memory, quarter, run
 from benches.rivals import RIVALS, ROOT, Built, Project, bare_python
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 ROUNDS = 25
 _FEW = ("venv", "folder", "code in memory", "code in memory, uncollected", "archimport", "shiv")
+_NEEDED = ("venv", "code in memory, uncollected", "archimport")
 _PROJECT = """
 [project]
 name = "{name}"
@@ -76,7 +77,7 @@ def measured(base: Path, names: Sequence[str]) -> Iterator[tuple[str, dict[str, 
     """Build each workload with its rivals and measure it: seconds, bytes and calls by rival."""
     os.environ["BENCH_TOOLS"] = str(base / "tools")
     for name in names or list(WORKLOADS):
-        yield name, _measure({rival: RIVALS[rival](project_of(base, name)) for rival in WORKLOADS[name].rivals})
+        yield name, _measure(dict(build(project_of(base, name), WORKLOADS[name].rivals)))
 
 
 def project_of(base: Path, name: str) -> Project:
@@ -97,6 +98,20 @@ def project_of(base: Path, name: str) -> Project:
         body = f'"""A workload."""\n{WORKLOADS[name].source}\nimport sys\ndef main():\n    print(len(sys.modules))\n'
         (source / f"{module}.py").write_text(body, encoding="utf-8")
     return Project(source, script, module, place, python)
+
+
+def build(project: Project, rivals: Sequence[str]) -> Iterator[tuple[str, Built]]:
+    """Give what can be built and started here: only what all others are compared with has to be."""
+    for rival in rivals:
+        try:
+            built = RIVALS[rival](project)
+            run(built.command)
+        except (RuntimeError, OSError) as exc:
+            if rival in _NEEDED:
+                raise
+            print(f"bench: {project.script} without {rival}: {exc}", file=sys.stderr)
+        else:
+            yield rival, built
 
 
 def _measure(built: dict[str, Built]) -> dict[str, Figures]:

@@ -7,10 +7,9 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
-from benches.apps import project_of
+from benches.apps import build, project_of
 from benches.databases import told
 from benches.measure import run
-from benches.rivals import RIVALS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -25,16 +24,13 @@ def cold(base: Path) -> Iterable[str]:
         yield "not measured: the page cache cannot be emptied here"
         return
     os.environ["BENCH_TOOLS"] = str(base / "tools")
-    project = project_of(base, "hello")
-    built = {rival: RIVALS[rival](project) for rival in ("venv", "archimport", "shiv", "zipapp of bytecode")}
+    built = dict(build(project_of(base, "hello"), ("venv", "archimport", "shiv", "zipapp of bytecode")))
     found: dict[str, list[float]] = {rival: [] for rival in built}
-    for turn in range(-1, _ROUNDS):  # the first fills shiv's own cache
+    for _ in range(_ROUNDS):
         for rival, app in built.items():
             os.sync()
             _DROP.write_text("1")
-            seconds = run(app.command).wall
-            if turn >= 0:
-                found[rival].append(seconds)
+            found[rival].append(run(app.command).wall)
     for rival, figures in found.items():
         yield f"{told(rival, figures)}, {median(figures) / median(found['venv']):.2f} of venv"
 

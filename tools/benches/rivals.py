@@ -41,11 +41,11 @@ class Built(NamedTuple):
 
 
 def do(*command: object, **environment: str) -> None:
-    """Run a step of building; its output is shown if it fails."""
+    """Run a step of building; RuntimeError with its output if it fails."""
     arguments = [str(part) for part in command]
     done = subprocess.run(arguments, capture_output=True, text=True, check=False, env=clean(**environment))
     if done.returncode:
-        sys.exit(f"bench: {' '.join(arguments)} failed:\n{done.stdout}{done.stderr}")
+        raise RuntimeError(f"{' '.join(arguments)} failed:\n{done.stdout}{done.stderr}")
 
 
 def bare_python(folder: Path) -> str:
