@@ -37,14 +37,19 @@ def plan_members(
         if not real:
             continue
         whole = [path for path in real if owners[path] in unpacked]
-        lines = [_line(path, files[path].read_bytes(), _mode(files[path]), needs.get(path, ())) for path in real]
-        lines += [_line(path, bytecode[path], "-") for path in _bytecode_of(whole, bytecode)]
-        text = "".join(sorted(lines)).encode()
+        lines = {path: _line(path, files[path].read_bytes(), _mode(files[path]), needs.get(path, ())) for path in real}
+        lines |= {path: _line(path, bytecode[path], "-") for path in _bytecode_of(whole, bytecode)}
+        text = "".join(lines[path] for path in sorted(lines, key=_as_in_a_bundle)).encode()
         name = digest(text).hex()
         members[UNITS + name] = text
         plan += [f"unpacked\t{path}\t{name}\n" for path in importable(whole)]
         plan += [f"library\t{path}\t{name}\n" for path in real if path in needs]
     return {PLAN: "".join(sorted(plan)).encode(), **members} if plan else {}
+
+
+def _as_in_a_bundle(path: str) -> tuple[bool, bool, str]:
+    """Order files as they lie in blocks: what unpacks them decompresses each block once."""
+    return not path.endswith(".pyc"), not path.endswith(".py"), path
 
 
 def _line(path: str, content: bytes, mode: str, needs: Collection[tuple[int, str]] = ()) -> str:

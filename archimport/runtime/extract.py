@@ -1,13 +1,14 @@
 """Units in the user's cache: a folder for each, under the unit's name, in which its files lie as in a wheel.
 
-There are no locks. A file is written under another name, made durable and renamed, so that of processes which extract
-at once each uses what any of them has finished, and a killed one leaves nothing that is used. Beside the folder lie
-notes, in which a process finds that it need not read the files again; reading one tells when the unit was last used:
+There are no locks. A file is written under another name and renamed, so that of processes which extract at once each
+uses what any of them has finished, and a killed one leaves nothing that is used. Beside the folder lie notes, in which
+a process finds that it need not read the files again; reading one tells when the unit was last used:
 
 - `NAME.list`: what belongs to the unit (archimport.runtime.unit), for `archimport cache verify`;
-- `NAME.verified`: of each library that was verified, as the file system tells them apart, its state then;
-- `NAME.complete`: there is one once all files of the unit have been verified and made durable; `x` if there are
-  libraries among them.
+- `NAME.verified`: of each library that was verified and made durable, as the file system tells them apart, its state;
+- `NAME.complete`: there is one once all files of the unit have been verified: `x` if there are libraries among them. To
+  make thousands of files durable would take minutes; instead it says which start of the machine they were written
+  after. After the next one they are verified again, and as what is read then is on the disk, it says no more of it.
 
 Who uses a folder holds it (flock(2)), so that it is not taken away meanwhile.
 """
@@ -53,18 +54,34 @@ def library_in_cache(unit: Unit, path: str) -> str:
 def package_in_cache(unit: Unit, progress: Callable[[int, int], object]) -> str:
     """Give the folder of a unit in the cache, all files in it; OSError where that cannot be."""
     folder = _hold(unit)
-    noted = _read_notes(f"{folder}.complete").get("whole")
-    state = noted or ("x" if any(".so" in path for path in unit.files) else "-")
+    noted = _read_notes(f"{folder}.complete")
+    state = noted.get("whole") or ("x" if any(".so" in path for path in unit.files) else "-")
     if state == "x":
         _check_executable(folder)
-    if noted is None:
+    written_after = noted.get("boot")
+    if "whole" not in noted or (written_after and written_after != _boot()):
         for count, file in enumerate(unit.files.values()):
             progress(count, len(unit.files))
-            _ensure(folder, unit, file, {}, durable=False)
-        if hasattr(os, "sync"):
-            os.sync()  # once: to wait for each of thousands of files would take minutes
-        _note(f"{folder}.complete", f"{state}\twhole\n")
+            if not _is_whole(folder, file):
+                write_file(folder, unit, file, durable=bool(written_after) or ".so" in file.path)
+        _note(f"{folder}.complete", f"{state}\twhole\n" + ("" if written_after else _until_the_next_boot()))
     return folder
+
+
+def _until_the_next_boot() -> str:
+    """Give the line that says when files were written; where nothing tells one start from another they are durable."""
+    boot = _boot()
+    if not boot and hasattr(os, "sync"):
+        os.sync()
+    return f"{boot}\tboot\n" if boot else ""
+
+
+def _boot() -> str:
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as stream:
+            return stream.read().strip()
+    except OSError:  # not Linux
+        return ""
 
 
 def folder_of(name: str) -> str:
@@ -132,24 +149,30 @@ def claim(fd: int) -> bool:
     return True
 
 
-def _ensure(folder: str, unit: Unit, file: File, verified: dict[str, str], *, durable: bool = True) -> str | None:
-    """Let a file be there and whole; give its state if that was not noted before."""
+def _ensure(folder: str, unit: Unit, file: File, verified: dict[str, str]) -> str | None:
+    """Let a file be there, whole and durable; give its state if that was not noted before."""
     path = os.path.join(folder, file.path)
     state = _state(path)
     if state is not None and verified.get(file.path) == state:
         return None
-    if state is None or _digest(path) != file.digest:
-        write_file(folder, unit, file, durable=durable)
-        state = _state(path)
-    return state
+    if not _is_whole(folder, file):
+        write_file(folder, unit, file, durable=True)
+    return _state(path)
+
+
+def _is_whole(folder: str, file: File) -> bool:
+    try:
+        with open(os.path.join(folder, file.path), "rb") as stream:
+            return digest(stream.read()) == file.digest
+    except FileNotFoundError:
+        return False
 
 
 def write_file(folder: str, unit: Unit, file: File, *, durable: bool) -> None:
     """Write a file of a unit into a folder, whole or not at all."""
-    path = os.path.join(folder, file.path)
-    os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
-    content = unit.read(file.path)
+    path, content = os.path.join(folder, file.path), unit.read(file.path)
     mode = 0o700 if file.is_program else 0o600
+    os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
     atomic.replace_file(path, lambda stream: stream.write(content), mode, durable=durable)
 
 
@@ -160,11 +183,6 @@ def _state(path: str) -> str | None:
     except OSError:
         return None
     return f"{status.st_dev} {status.st_ino} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
-
-
-def _digest(path: str) -> bytes:
-    with open(path, "rb") as stream:
-        return digest(stream.read())
 
 
 def _read_notes(path: str) -> dict[str, str]:

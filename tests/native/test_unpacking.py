@@ -16,11 +16,14 @@ import pytest
 from trees import Tree, write_tree
 
 import archimport
+from archimport.bundle.store import BundleStore
 from archimport.pack.build import pack
 from archimport.pack.collect import collect
 from archimport.pack.judge import Unpacking, judge
 from archimport.pack.owners import owners_of
 from archimport.pack.scan import scan
+from archimport.runtime.extract import package_in_cache
+from archimport.runtime.unit import plan_of, unit_named
 
 ROOT = str(Path(archimport.__file__).parents[1])
 TREE: Tree = {
@@ -125,6 +128,46 @@ import opens.sub.mod
             break
         assert status == -signal.SIGKILL
     assert 15 < moment < 79
+
+
+BOOT = Path("/proc/sys/kernel/random/boot_id")
+
+
+@pytest.mark.skipif(not BOOT.exists(), reason="nothing tells one start of this machine from another")
+def test_power_that_fails(tmp_path: Path) -> None:
+    """What was not on the disk is found out by the first start after it, and no other reads the files again."""
+    out = tmp_path / "x.arc"
+    pack([write_tree({"opens": TREE["opens"]}, tmp_path / "root")], out)
+    code = "import archimport, sys; archimport.mount(sys.argv[1]); import opens; print(opens.TEXT)"
+    assert run(code, out).stdout == "by path\n"
+    (note,) = Path(os.environ["XDG_CACHE_HOME"], "archimport", "files").glob("*.complete")
+    data = note.with_suffix("") / "opens" / "data.txt"
+    assert note.read_text() == f"-\twhole\n{BOOT.read_text().strip()}\tboot\n"
+    data.write_bytes(b"")
+    assert run(code, out).stdout == "\n"
+    note.write_text("-\twhole\nthe-one-before\tboot\n")
+    assert run(code, out).stdout == "by path\n"
+    assert note.read_text() == "-\twhole\n"
+    data.write_bytes(b"")
+    assert run(code, out).stdout == "\n"
+
+
+def test_unpacking_reads_each_block_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package: Tree = {f"m{n:02}.py": f"TEXT = '{os.urandom(10_000).hex()}'\n" for n in range(30)}
+    package |= {f"{n:02}.txt": os.urandom(10_000).hex() for n in range(30)}
+    package["__init__.py"] = "import os\nTEXT = open(os.path.join(os.path.dirname(__file__), '00.txt')).read()\n"
+    out = tmp_path / "x.arc"
+    pack([write_tree({"opens": package}, tmp_path / "root")], out)
+    store = BundleStore(str(out))
+    (name,) = set(plan_of(store).unpacked.values())
+    unit = unit_named(store, name)
+    blocks = {store.lookup(path).handle.block for path in unit.files}
+    read = []
+    load = BundleStore._load_block
+    monkeypatch.setattr(BundleStore, "_load_block", lambda *at: read.append(at[1]) or load(*at))
+    package_in_cache(unit, lambda *_: None)
+    assert len(blocks) > 10
+    assert sorted(number for number in read if number in blocks) == sorted(blocks)
 
 
 def test_without_a_cache_it_is_unpacked_for_this_process(store: Path, tmp_path: Path) -> None:
