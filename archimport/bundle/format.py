@@ -50,7 +50,7 @@ class Header:
 def read_header(raw: bytes, size: int) -> Header:
     """Parse the header of a file of `size` bytes."""
     if len(raw) < HEADER_SIZE or raw[LAUNCH_SIZE : LAUNCH_SIZE + 8] != BUNDLE_MAGIC:
-        raise FormatError("not a bundle")
+        raise FormatError("not a bundle", hint="if it was one, it is damaged: fetch it again")
     _, _, version, flags, root_size, stated, tables, root, tail, reserved = _HEADER.unpack(raw)
     if version != VERSION:
         raise FormatError(f"bundle of format version {version}, this archimport reads {VERSION}")

@@ -72,7 +72,8 @@ def command(
 ) -> None:
     """Pack requirements, projects, wheels and plain folders into one file.
 
-    A folder with a pyproject.toml or setup.py is built; any other is taken as it is, its content at the root.
+    A folder with a pyproject.toml or setup.py is built; any other is taken as it is, its content at the root, without
+    __pycache__, .venv, and what belongs to version control or to tools.
     """
     with needs_extra():
         from archimport.pack.build import pack

@@ -24,7 +24,7 @@ from archimport.runtime.errors import ArchimportError, PackError
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from archimport.pack.judge import Decision
     from archimport.pack.layers import Layers
@@ -96,7 +96,7 @@ def _build(
     _take_copies(trees, scratch)
     if not any(trees):
         raise PackError("nothing to pack: the inputs are empty")
-    _check_own_version(sites[0])
+    _check_own(sites[0], trees[0])
     script = wanted.script
     entry = (
         wanted.entry or _own_main(trees[0])
@@ -105,6 +105,8 @@ def _build(
     )
     progress("importing the entry point")
     first = _first(entry, wanted, targets, inputs.folders, sites)
+    if wanted.order is not None:
+        first = _recorded(Path(wanted.order), trees[0] if entry else {})
     progress("compiling")
     files = layers.split(trees)
     bytecode = [compile_sources(target, files.sources(number)) for number, target in enumerate(targets)]
@@ -162,10 +164,7 @@ def _own_main(tree: Mapping[str, Path]) -> str | None:
 def _first(
     entry: str | None, wanted: Wanted, targets: Sequence[Target], folders: list[Path], sites: Sequence[Path]
 ) -> list[str]:
-    """Give the sources that start-up imports, in order: as recorded, or as the entry point imports them.
-
-    Nothing without an entry point or an interpreter.
-    """
+    """Give the sources that the entry point imports, in order; nothing without one, or without an interpreter."""
     pairs = zip(targets, sites, strict=True)
     here = [(target.interpreter, site) for target, site in pairs if target.interpreter and not target.platform]
     if wanted.profile is not None and not (entry and here):
@@ -173,20 +172,27 @@ def _first(
     if not entry or not here:
         return []
     interpreter, site = here[0]
-    imported = entry_points.try_entry(entry, interpreter, [*folders, site], wanted.profile)
-    return imported if wanted.order is None else _recorded(Path(wanted.order))
+    return entry_points.try_entry(entry, interpreter, [*folders, site], wanted.profile)
 
 
-def _recorded(file: Path) -> list[str]:
+def _recorded(file: Path, sources: Collection[str]) -> list[str]:
+    """Give the sources that a file lists; PackError if it is no list, or one of another app."""
     try:
-        return file.read_text("utf-8").splitlines()
+        order = file.read_text("utf-8").splitlines()
     except UnicodeDecodeError:
-        raise PackError(f"{str(file)!r} is no list of sources") from None
+        order = []
+    if set(sources).isdisjoint(order):
+        hint = "an order is what .archimport/order of another bundle of the app says"
+        raise PackError(f"{str(file)!r} lists nothing that a start here imports", hint=hint)
+    return order
 
 
-def _check_own_version(site: Path) -> None:
-    """Raise PackError if another archimport is packed than the one whose runtime the bundle carries."""
-    for dist in distributions(name="archimport", path=[str(site)]):
+def _check_own(site: Path, tree: Mapping[str, Path]) -> None:
+    """Raise PackError if what is packed as `archimport` is not the one whose runtime a bundle carries."""
+    dists = list(distributions(name="archimport", path=[str(site)]))
+    if not dists and any(path == "archimport.py" or path.startswith("archimport/") for path in tree):
+        raise PackError("the inputs have a module 'archimport' of their own", hint="its name is taken: rename it")
+    for dist in dists:
         if dist.version != archimport.__version__:
             raise PackError(
                 f"archimport {dist.version} is packed by archimport {archimport.__version__}",

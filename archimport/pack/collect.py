@@ -74,6 +74,8 @@ def _files(folder: Path, root: Path) -> Iterator[tuple[str, Path]]:
     except OSError as exc:
         raise PackError(f"cannot read {str(folder)!r}: {exc.strerror}") from exc
     for child in children:
+        if child.name.startswith(".#"):  # the lock of an editor: a link that leads nowhere
+            continue
         path = folder / child.name
         if child.is_dir(follow_symlinks=False):
             if child.name not in _SKIPPED_FOLDERS:

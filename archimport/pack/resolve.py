@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -26,13 +27,17 @@ _BOX = dict.fromkeys(map(ord, "×╰─▶├│"))  # noqa: RUF001 - what uv dr
 def build_projects(projects: Sequence[Path], wheelhouse: Path) -> list[str]:
     """Build each project as a wheel; PackError if that fails."""
     wheels: list[str] = []
+    settings = wheelhouse / "setuptools.cfg"
+    settings.parent.mkdir()
+    settings.write_text(f"[build]\nbuild_base = {wheelhouse / 'build'}\n", encoding="utf-8")
     for number, project in enumerate(projects):
         folder = wheelhouse / str(number)
         if uv := shutil.which("uv"):
             command = [uv, "build", "--quiet", "--wheel", "--out-dir", str(folder), str(project)]
         else:
             command = [*_pip("wheel"), "--no-deps", "--wheel-dir", str(folder), str(project)]
-        _run(command, f"cannot build {str(project)!r}")
+        # In the project's own folder `build` modules stay that are there no more, and get into wheels.
+        _run(command, f"cannot build {str(project)!r}", DIST_EXTRA_CONFIG=str(settings))
         wheels.extend(str(wheel) for wheel in folder.glob("*.whl"))
     return wheels
 
@@ -62,6 +67,16 @@ def install(inputs: Inputs, wheels: Sequence[str], target: Target, folder: Path)
         other += ["--abi", f"cp{target.python.replace('.', '')}"] if other and target.python.endswith("t") else []
     only = ["--only-binary", ":all:"] if other else []
     _run([*command, *other, *only, "--target", str(folder), *wanted], "cannot resolve the requirements")
+    _refuse_editable(folder)
+
+
+def _refuse_editable(folder: Path) -> None:
+    """Raise PackError if an installation is only a reference to a project's folder (PEP 610)."""
+    for note in folder.glob("*.dist-info/direct_url.json"):
+        origin = json.loads(note.read_text("utf-8"))
+        if origin.get("dir_info", {}).get("editable"):
+            hint = "leave out its line -e, and give its folder to pack"
+            raise PackError(f"{origin['url']!r} is to be installed as editable", hint=hint)
 
 
 def _pip(verb: str) -> list[str]:
@@ -70,9 +85,9 @@ def _pip(verb: str) -> list[str]:
     return [sys.executable, "-m", "pip", verb, "--quiet", "--disable-pip-version-check", "--no-input"]
 
 
-def _run(command: list[str], failure: str) -> None:
-    """Run a resolver; its last word on an error is ours."""
-    environment = {name: value for name, value in os.environ.items() if name not in ("PIP_TARGET", "PIP_USER")}
+def _run(command: list[str], failure: str, **defaults: str) -> None:
+    """Run a resolver, in an environment with these defaults; its last word on an error is ours."""
+    given = {name: value for name, value in os.environ.items() if name not in ("PIP_TARGET", "PIP_USER")}
     done = subprocess.run(
         command,
         stdin=subprocess.DEVNULL,
@@ -80,7 +95,7 @@ def _run(command: list[str], failure: str) -> None:
         text=True,
         errors="replace",
         check=False,
-        env=environment,
+        env={**defaults, **given},
     )
     if done.returncode:
         raise PackError(f"{failure}: {_last_error(done.stderr or done.stdout)}")

@@ -164,9 +164,9 @@ def _defines(kind: type, *names: str) -> bool:
 
 def _streams() -> Iterator[object]:
     """Give the standard streams, which the interpreter itself flushes when it ends, and what they are made of."""
-    texts = (sys.__stdin__, sys.stdout, sys.stderr)
-    buffers = [getattr(text, "buffer", None) for text in texts]
-    yield from (*texts, *buffers, *(getattr(buffer, "raw", None) for buffer in buffers))
+    for text in (sys.__stdin__, sys.stdout, sys.stderr):
+        if type(text) is TextIOWrapper:  # others flush what they like
+            yield from (text, text.buffer, getattr(text.buffer, "raw", None))
 
 
 _bases_of = type.__dict__["__mro__"].__get__

@@ -10,7 +10,7 @@ from archimport.runtime.errors import ArchimportError, ConfigError
 from archimport.runtime.hook import install
 from archimport.runtime.opening import Alone
 from archimport.runtime.registry import check_folder, registry
-from archimport.runtime.schemes import schemes
+from archimport.runtime.schemes import file_request, schemes
 from archimport.runtime.store import Changes, Store
 from archimport.runtime.unit import plan_of
 
@@ -201,4 +201,4 @@ def open_bundle(location: str) -> Store:
     """Open the bundle that the interpreter was started with, and give its store."""
     install()
     with Alone():
-        return registry.open(schemes.request(location))
+        return registry.open(file_request("bundle", location))

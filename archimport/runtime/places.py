@@ -22,16 +22,18 @@ def library_path(unit: Unit, path: str) -> str:
     ConfigError, with both reasons, if neither the cache nor memory will do.
     """
     return _first(
+        unit.location,
         f"the extension module {path!r} cannot be loaded",
         ("from the cache", lambda: library_in_cache(unit, path)),
         ("from memory", lambda: _scratch().library_in_memory(unit, path)),
     )
 
 
-def planned_folder(name: str) -> str:
-    """Give where the folder of a unit is or will be; nothing is read or written for it but empty folders."""
+def planned_folder(name: str, location: str) -> str:
+    """Give where the folder of a unit of a store is or will be; nothing is read or written for it but empty folders."""
     if name not in _folders:
         folder = _first(
+            location,
             "a package cannot be unpacked",
             ("in the cache", lambda: folder_of(name)),
             ("in a temporary folder", lambda: _scratch().scratch_folder(name)),
@@ -49,6 +51,7 @@ def package_folder(unit: Unit, package: str) -> str:
 
     progress = Progress(f"unpacking {package}")
     _folders[unit.name] = _first(
+        unit.location,
         f"the package {package!r} cannot be unpacked",
         ("into the cache", lambda: package_in_cache(unit, progress)),
         ("into a temporary folder", lambda: _scratch().package_in_scratch(unit, progress)),
@@ -63,7 +66,7 @@ def _scratch() -> ModuleType:
     return scratch
 
 
-def _first(failure: str, *ways: tuple[str, Callable[[], str]]) -> str:
+def _first(store: str | None, failure: str, *ways: tuple[str, Callable[[], str]]) -> str:
     reasons = []
     for how, way in ways:
         try:
@@ -73,4 +76,4 @@ def _first(failure: str, *ways: tuple[str, Callable[[], str]]) -> str:
                 raise
             reasons.append(f"not {how} ({exc.strerror or exc})")
     hint = "let the user's cache folder be writable; XDG_CACHE_HOME names another one"
-    raise ConfigError(f"{failure}: {', '.join(reasons)}", hint=hint)
+    raise ConfigError(f"{failure}: {', '.join(reasons)}", store=store, hint=hint)

@@ -94,7 +94,7 @@ class Schemes:
             if not rest.startswith("/") or (rest.startswith("//") and not rest.startswith("///")):
                 raise ConfigError(f"a {scheme!r} URL names an absolute path", hint=f"write {scheme}:///folder/file")
             path = "/" + rest.lstrip("/")
-            return _file_request(scheme, *(split_file(path) or (os.path.realpath(path), "")))
+            return file_request(scheme, *(split_file(path) or (os.path.realpath(path), "")))
         dialect, _, driver = scheme.partition("+")
         if dialect in _DATABASES:
             if dialect != "sqlite":
@@ -148,10 +148,11 @@ class Schemes:
 def _recognise_file(path: str, *, bare: bool) -> Request | None:
     split = split_file(path)
     kind = _sniff(split[0], bare=bare) if split else None
-    return _file_request(kind, *split) if split and kind else None
+    return file_request(kind, *split) if split and kind else None
 
 
-def _file_request(kind: str, file: str, folder: str) -> Request:
+def file_request(kind: str, file: str, folder: str = "") -> Request:
+    """Give how to open a folder of a file whose kind is known; its real path, since it is its location."""
     if kind == "sql":
         return _database_request(file, folder)
 

@@ -81,6 +81,11 @@ class Unit:
         self.name = name
 
     @property
+    def location(self) -> str | None:
+        """Where the store is, if it is open."""
+        return getattr(self._store(), "location", None)
+
+    @property
     def text(self) -> bytes:
         """The list as it is written; IntegrityError if it is another one than the name says."""
         if self._text is None:
@@ -98,8 +103,7 @@ class Unit:
             try:
                 self._files = _parsed(self.text.decode())
             except ValueError:
-                location = getattr(self._store(), "location", None)
-                raise FormatError("list of a unit is damaged", store=location, member=UNITS + self.name) from None
+                raise FormatError("list of a unit is damaged", store=self.location, member=UNITS + self.name) from None
         return self._files
 
     def read(self, path: str) -> bytes:

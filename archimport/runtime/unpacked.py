@@ -100,7 +100,7 @@ _LOADERS: dict[type[StoreLoader], Any] = {
 
 def unpacked_spec(fullname: str, kind: type[StoreLoader], store: Store, unit: str, entry: Entry) -> ModuleSpec:
     """Give the spec of a module, or of a package if `entry` is its `__init__`, whose files are a unit's."""
-    path = f"{planned_folder(unit)}/{entry.path}"
+    path = f"{planned_folder(unit, store.location)}/{entry.path}"
     loader = _LOADERS[kind](fullname, path)
     loader.store, loader.unit, loader.member = store, unit, entry.path
     is_package = entry.path.rpartition("/")[2].startswith("__init__.")

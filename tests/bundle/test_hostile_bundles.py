@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import pytest
+from trees import write_tree
 
 import archimport
 from archimport.bundle import writer
@@ -19,6 +20,7 @@ from archimport.bundle.store import BundleStore
 from archimport.bundle.tables import PagePlace
 from archimport.bundle.tail import carried_sources, tail_files
 from archimport.bundle.writer import Member, write_bundle
+from archimport.pack.build import pack
 from archimport.pack.compile import compile_runtime
 from archimport.runtime.digest import digest
 
@@ -135,6 +137,16 @@ def test_sparse_file_with_a_huge_tail(tmp_path: Path) -> None:
         file.write(size.to_bytes(8, "little"))
     with pytest.raises(archimport.LimitError):
         BundleStore(str(bundle))
+
+
+@pytest.mark.parametrize("damage", [lambda raw: raw[:128] + b"X" + raw[129:], lambda raw: b"before\n" + raw])
+def test_bundle_that_does_not_look_like_one_fails_in_one_line(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
+    path = tmp_path / "x.arc"
+    pack([write_tree({"app.py": "def main(): pass\n"}, tmp_path / "root")], path, entry="app:main")
+    path.write_bytes(damage(path.read_bytes()))
+    done = subprocess.run([sys.executable, "-I", path], capture_output=True, text=True, check=False)
+    said = f"x.arc: error: not a bundle: {str(path)!r} (if it was one, it is damaged: fetch it again)\n"
+    assert (done.returncode, done.stderr) == (1, said)
 
 
 def test_damaged_runtime_is_not_unmarshalled(tmp_path: Path) -> None:

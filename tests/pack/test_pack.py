@@ -149,6 +149,28 @@ def test_requirement_file(tmp_path: Path, project: Path) -> None:
     assert "greet/cli.py" in contents(tmp_path / "x.arc")
 
 
+def test_what_an_earlier_build_left_is_not_packed(tmp_path: Path, resolver: str) -> None:
+    stale = {"build": {"lib": {"pkg": {"gone.py": "x = 1\n"}}}}
+    setup = "from setuptools import setup\nsetup(name='pkg', version='1', packages=['pkg'])\n"
+    root = write_tree({"setup.py": setup, "pkg": {"__init__.py": ""}, **stale}, tmp_path / "root")
+    pack([root], tmp_path / "x.arc")
+    assert [name for name in contents(tmp_path / "x.arc") if name.endswith(".py")] == ["pkg/__init__.py"]
+    assert [file.name for file in (root / "build").rglob("*.py")] == ["gone.py"]
+
+
+def test_editable_requirement_is_refused(tmp_path: Path, project: Path, resolver: str) -> None:
+    listing = tmp_path / "reqs.txt"
+    listing.write_text(f"-e {project}\n")
+    with pytest.raises(archimport.PackError, match=r"is to be installed as editable \(leave out its line -e"):
+        pack([], tmp_path / "x.arc", requirements=[listing])
+
+
+def test_module_of_the_name_of_the_runtime_is_refused(tmp_path: Path) -> None:
+    root = write_tree({"archimport.py": "mine = 1\n"}, tmp_path / "root")
+    with pytest.raises(archimport.PackError, match="a module 'archimport' of their own"):
+        pack([root], tmp_path / "x.arc")
+
+
 def test_two_folders(tmp_path: Path, folder: Path) -> None:
     other = write_tree({"other.py": "x = 1\n", "greet": {"word.txt": "hello"}}, tmp_path / "other")
     pack([folder, other], tmp_path / "x.arc")
@@ -167,6 +189,7 @@ def test_what_is_no_content_is_skipped(tmp_path: Path) -> None:
         },
         tmp_path / "r",
     )
+    (root / ".#m.py").symlink_to("user@host.1:2")  # what Emacs notes of a file that is being edited
     pack([root], tmp_path / "x.arc")
     assert {name for name in contents(tmp_path / "x.arc") if "__pycache__" not in name} == {"m.py"}
 
@@ -320,6 +343,10 @@ def test_profiles_that_do_not_work(tmp_path: Path) -> None:
         pack([root], tmp_path / "x.arc", entry="app:main", profile="", order=tmp_path / "o")
     with pytest.raises(archimport.PackError, match="No such file"):
         pack([root], tmp_path / "x.arc", entry="app:main", order=tmp_path / "o")
+    for order, entry in ((b"other.py\n", "app:main"), (b"\xff", "app:main"), (b"app.py\n", None)):
+        (tmp_path / "o").write_bytes(order)
+        with pytest.raises(archimport.PackError, match="lists nothing that a start here imports"):
+            pack([root], tmp_path / "x.arc", entry=entry, order=tmp_path / "o")
 
 
 @pytest.mark.parametrize("python", OTHER_PYTHONS)
@@ -375,6 +402,10 @@ def test_app_is_isolated_unless_packed_open(tmp_path: Path) -> None:
     for flags in (["-S"], ["-I"]):
         assert run(*flags, tmp_path / "closed.arc", PYTHONPATH=str(evil)).stdout == "alone\n"
     assert run("-S", tmp_path / "open.arc", PYTHONPATH=str(evil)).stdout == "evil\nextra\n"
+    environment = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "PYTHONPATH": str(evil)}
+    assert (
+        subprocess.run([tmp_path / "open.arc"], capture_output=True, check=True, env=environment).stdout == b"alone\n"
+    )
 
 
 def test_modules_loaded_before_the_app_do_not_replace_its_own(tmp_path: Path) -> None:

@@ -54,6 +54,11 @@ NOTICED = {
         "        if not self.closed: write(1, self.getvalue().encode())\n"
         "sys.stdout = sys.__stdout__ = Out()\nprint('kept')\n"
     ),
+    "stream with a buffer that it does not flush": (
+        "class Log:\n    def __init__(self): self.buffer = open(sys.argv[1], 'wb')\n"
+        "    def write(self, text): self.buffer.write(text.encode())\n    def flush(self): pass\n"
+        "sys.stdout = sys.__stdout__ = Log()\nprint('kept')\n"
+    ),
     "error stream that was replaced": "class C: error = sys.stderr\nC.error.write('told')\nsys.stderr = None\n",
     "memory with a close of its own": (
         "import io\nclass C: data = io.BytesIO()\nC.data.close = lambda write=print: write('closed', flush=True)\n"
