@@ -10,7 +10,7 @@ from builders import CANNOT, STORES, build_directory
 from trees import Tree
 
 import archimport
-from archimport.runtime import entries, opening
+from archimport.runtime import entries, mount, opening  # noqa: F401 - what a test loads first goes after it
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""The command line: one file per command; the only code that prints or exits."""
+"""The command line: a file for each command, and what they share. Of the library's tools only these print or exit."""
 
 from __future__ import annotations
 

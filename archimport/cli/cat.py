@@ -9,6 +9,7 @@ import click
 from archimport.cli.store import open_store, store_argument
 from archimport.runtime.errors import ConfigError
 from archimport.runtime.location import member_of
+from archimport.runtime.names import join
 
 
 @click.command("cat")
@@ -17,7 +18,7 @@ from archimport.runtime.location import member_of
 def command(store: str, member: str) -> None:
     """Print MEMBER of STORE, as it is."""
     opened, folder = open_store(store)
-    path = member_of(f"{folder}/{member}" if folder else member, opened.location)
+    path = member_of(join(folder, member), opened.location)
     entry = opened.lookup(path) if path is not None else None
     if entry is None or entry.is_dir:
         reason = "no such member" if entry is None else "the member is a folder"

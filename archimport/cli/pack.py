@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from archimport.cli.store import json_option, print_json
+from archimport.cli.store import json_option, print_json, split_release
 from archimport.runtime.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -75,6 +75,8 @@ def command(
     A folder with a pyproject.toml or setup.py is built; any other is taken as it is, its content at the root, without
     __pycache__, .venv, and what belongs to version control or to tools.
     """
+    if not output.endswith((".arc", ".zip")) and split_release(output)[1]:
+        raise ConfigError(f"pack writes no release or channel by name: {output!r}", hint="archimport publish does")
     with needs_extra():
         from archimport.pack.build import pack
     with show_progress() as progress:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from archimport.cli.database import channel_option, database_argument, message_option
+from archimport.cli.database import address_on_channel, channel_option, database_argument, message_option
 from archimport.cli.pack import input_options, needs_extra, show_progress
 from archimport.cli.store import json_option, print_json, split_release
 
@@ -40,6 +40,7 @@ def command(
     with needs_extra():
         from archimport.pack.publish import publish
     with show_progress() as progress:
+        address_on_channel(database, channel)  # or ConfigError: a release, or two channels
         source, options = split_release(database)
         published = publish(
             source,

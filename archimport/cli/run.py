@@ -14,6 +14,7 @@ import archimport
 from archimport.cli.store import open_store, split_release
 from archimport.runtime.app import entry_of
 from archimport.runtime.errors import ConfigError
+from archimport.runtime.schemes import Schemes
 
 _CHILD = Path(__file__).with_name("run_child.py")
 
@@ -42,8 +43,7 @@ def command(store: str, args: tuple[str, ...]) -> None:
     else:
         home = str(Path(archimport.__file__).parents[1])
         rest = args if what else ("-m", "__main__", *args)
-        if opened.kind != "sql":  # by its path, from whatever folder the app runs in
-            source = os.path.join(opened.location, folder)
+        source = Schemes().request(source).source or source  # from whatever folder the app runs in
         _become([sys.executable, *flags, str(_CHILD), home, source, json.dumps(options), *rest])
 
 

@@ -45,12 +45,15 @@ def split_release(source: str) -> tuple[str, dict[str, str]]:
     >>> split_release("postgresql+psycopg://bob@host")
     ('postgresql+psycopg://bob@host', {})
     """
-    found = _RELEASE.fullmatch(source)
-    if found is None or os.path.exists(source):
+    scheme, _ = split_scheme(source) or ("", source)
+    found = None if scheme in ("zip", "bundle") else _RELEASE.fullmatch(source)  # those have no releases
+    if found is None:
         return source, {}
     database, name = found.groups()
-    if split_scheme(source) is None and not os.path.exists(database) and not database.endswith(DATABASE_SUFFIXES):
-        return source, {}
+    if scheme in ("", "sqlite"):
+        whole, file = (text.removeprefix("sqlite:///") for text in (source, database))
+        if os.path.exists(whole) or not (os.path.exists(file) or file.endswith(DATABASE_SUFFIXES)):
+            return source, {}
     return database, {"release" if name.isdecimal() or len(name) == _DIGEST_LENGTH else "channel": name}
 
 

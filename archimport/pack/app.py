@@ -112,7 +112,7 @@ def _build(
     bytecode = [compile_sources(target, files.sources(number)) for number, target in enumerate(targets)]
     progress("looking for what has to be real files")
     decisions, real = unpack.plan(files, bytecode, wanted.unpacking, scratch / "plan")
-    first = [path for path in first if path not in real]
+    first = [path for path in first if path not in real and path.endswith(".py")]
     pythons = list(dict.fromkeys(target.python for target in targets))
     if not (wanted.python or wanted.platform):
         pythons = supported_pythons(sites[0], files.seen(0), pythons[0])
@@ -153,7 +153,7 @@ def _take_copies(trees: Sequence[dict[str, Path]], scratch: Path) -> None:
         for name, file in tree.items():
             if not file.is_relative_to(scratch):
                 if file not in copies:
-                    copies[file] = Path(shutil.copyfile(file, folder / str(len(copies))))
+                    copies[file] = Path(shutil.copy(file, folder / str(len(copies))))
                 tree[name] = copies[file]
 
 
@@ -190,7 +190,8 @@ def _recorded(file: Path, sources: Collection[str]) -> list[str]:
 def _check_own(site: Path, tree: Mapping[str, Path]) -> None:
     """Raise PackError if what is packed as `archimport` is not the one whose runtime a bundle carries."""
     dists = list(distributions(name="archimport", path=[str(site)]))
-    if not dists and any(path == "archimport.py" or path.startswith("archimport/") for path in tree):
+    own = tree.get("archimport.py", tree.get("archimport/__init__.py"))
+    if not dists and own is not None and own.read_bytes() != Path(archimport.__file__).read_bytes():
         raise PackError("the inputs have a module 'archimport' of their own", hint="its name is taken: rename it")
     for dist in dists:
         if dist.version != archimport.__version__:

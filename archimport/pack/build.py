@@ -62,8 +62,9 @@ def pack(
     `no_unpack` name distributions or packages, or patterns of them, for which that went wrong. `codec` and `level` say
     how a bundle is compressed. Its first blocks hold what start-up imports: what the entry point's module imports, what
     a run of the app with the arguments `profile` does, or what the file `order` says. `open` lets a bundle's app see
-    the environment that it runs in. The channel main of a database (`.db`, or a URL) gets a release. `progress` is told
-    each stage. PackError, ConfigError or LimitError if it does not work out; then an old `output` is as it was.
+    the environment that it runs in. In a database (`.db`, or a URL) the channel that URL or configuration name, else
+    main, gets a release. `progress` is told each stage. PackError, ConfigError or LimitError if it does not work out;
+    then an old `output` is as it was.
     """
     target = output_for(os.fspath(output))
     if target.kind != "bundle" and (codec or open or level is not None):

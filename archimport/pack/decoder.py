@@ -50,8 +50,8 @@ class Codecs(NamedTuple):
 def choose_codecs(app: App, asked: str | None) -> Codecs:
     """Choose: zstd for what those alone read who can read it, else deflate; all as `asked`, if that is given."""
     is_small = asked is None and _start_size(app) < _WORTH_A_DECODER
-    if (asked or "zstd") != "zstd" or not (asked or can_write("zstd")):
-        codec = asked or "deflate"
+    codec = asked or ("zstd" if can_write("zstd") else "deflate")
+    if codec != "zstd":
         return Codecs(codec, [codec] * len(app.targets), {}, [], is_small)
     decoders, able = ({}, [_has_its_own(target.python) for target in app.targets]) if is_small else _decoders(app)
     bytecode = ["zstd" if asked or is_able else "deflate" for is_able in able]

@@ -42,7 +42,7 @@ def sort_inputs(inputs: Iterable[str | os.PathLike[str]], files: Iterable[str | 
         if not text:
             raise PackError("an input is empty")
         if path.is_dir():
-            (found.projects if is_project(path) else found.folders).append(path.absolute())
+            (found.projects if is_project(path) else found.folders).append(path.resolve())
         elif path.is_file():
             if not text.endswith(_DISTRIBUTIONS):
                 raise PackError(f"neither a wheel, a project nor a folder: {text!r}")

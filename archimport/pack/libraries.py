@@ -36,9 +36,11 @@ def needs_of(files: Mapping[str, Path]) -> Needs:
 
 def _found(path: str, library: Library | None, files: Mapping[str, Path]) -> Iterator[tuple[int, str]]:
     """Give what a library needs and is packed: where it says that it is, or beside it, as if its loader had said so."""
+    if library is None:
+        return
     folder = posixpath.dirname(path)
-    for need in library.needs if library is not None else ():
-        for search in (*(library.search if library is not None else ()), "."):
+    for need in library.needs:
+        for search in (*library.search, "."):
             candidate = normalise(posixpath.join(folder, search, need.name))
             if candidate is not None and candidate in files:
                 yield need.offset, candidate

@@ -37,7 +37,9 @@ def plan_members(
         if not real:
             continue
         whole = [path for path in real if owners[path] in unpacked]
-        lines = {path: _line(path, files[path].read_bytes(), _mode(files[path]), needs.get(path, ())) for path in real}
+        lines = {
+            path: _line(path, files[path].read_bytes(), _mode(path, files[path]), needs.get(path, ())) for path in real
+        }
         lines |= {path: _line(path, bytecode[path], "-") for path in _bytecode_of(whole, bytecode)}
         text = "".join(lines[path] for path in sorted(lines, key=_as_in_a_bundle)).encode()
         name = digest(text).hex()
@@ -59,8 +61,8 @@ def _line(path: str, content: bytes, mode: str, needs: Collection[tuple[int, str
     return "\t".join(fields) + "\n"
 
 
-def _mode(file: Path) -> str:
-    return "x" if file.stat().st_mode & 0o100 and ".so" not in file.name else "-"
+def _mode(path: str, file: Path) -> str:
+    return "x" if file.stat().st_mode & 0o100 and ".so" not in path.rpartition("/")[2] else "-"
 
 
 def sharers(files: Mapping[str, Path], owners: Mapping[str, str], unpacked: Collection[str]) -> list[set[str]]:
@@ -68,8 +70,7 @@ def sharers(files: Mapping[str, Path], owners: Mapping[str, str], unpacked: Coll
     packages = set(importable([path for path in files if owners[path] in unpacked]))
     found: dict[str, set[str]] = {}
     for path in files:
-        folders = (path[:at] for at in range(len(path)) if path[at] == "/")
-        package = next((folder for folder in folders if folder in packages), None)
+        package = _package_of(path, packages)
         if package is not None:
             found.setdefault(package, set()).add(owners[path])
     return list(found.values())
@@ -99,8 +100,7 @@ def importable(paths: Collection[str]) -> list[str]:
     found = set()
     packages = {path.rpartition("/")[0] for path in paths if _stem(path) == "__init__"}
     for path in paths:
-        folders = [path[:at] for at in range(len(path)) if path[at] == "/"]
-        package = next((folder for folder in folders if folder in packages), None)
+        package = _package_of(path, packages)
         if package is not None:
             found.add(package)
         elif path.endswith(MODULES):
@@ -111,3 +111,9 @@ def importable(paths: Collection[str]) -> list[str]:
 def _stem(path: str) -> str:
     name = path.rpartition("/")[2]
     return name.partition(".")[0] if name.endswith(MODULES) else ""
+
+
+def _package_of(path: str, packages: Collection[str]) -> str | None:
+    """Give the outermost of these packages that a file lies in."""
+    folders = (path[:at] for at, letter in enumerate(path) if letter == "/")
+    return next((folder for folder in folders if folder in packages), None)

@@ -125,13 +125,13 @@ def _bytecode_members(app: App, codecs: Codecs | None = None) -> Iterator[Member
             layer = app.files.layer_of(source_path(cached), number)
             if (cached, layer) not in written:  # what platforms share is there once
                 written.add((cached, layer))
-                codec = [codecs.of_bytecode(number, at_start=cached in first)] if codecs else []
-                yield Member(cached, partial(bytes, pycs[cached]), layer, *codec)
+                codec = codecs.of_bytecode(number, at_start=cached in first) if codecs else "deflate"
+                yield Member(cached, partial(bytes, pycs[cached]), layer, codec)
 
 
-def _file_members(app: App, *codec: str) -> Iterator[Member]:
+def _file_members(app: App, codec: str = "deflate") -> Iterator[Member]:
     """Give the files: of each layer the sources, then the rest, by path."""
     for layer, files in enumerate([app.files.common, *app.files.own]):
         for path in sorted(files, key=lambda path: (not path.endswith(".py"), path)):
             is_read_first = path == PLAN or path.startswith(UNITS)
-            yield Member(path, files[path].read_bytes, layer, *(["stored"] if is_read_first else codec))
+            yield Member(path, files[path].read_bytes, layer, "stored" if is_read_first else codec)

@@ -1,6 +1,6 @@
 """Units in the user's cache: a folder for each, under the unit's name, in which its files lie as in a wheel.
 
-There are no locks. A file is written under another name and renamed, so that of processes which extract at once each
+Nobody waits to write: a file is written under another name and renamed, so that of processes which extract at once each
 uses what any of them has finished, and a killed one leaves nothing that is used. Beside the folder lie notes, in which
 a process finds that it need not read the files again; reading one tells when the unit was last used:
 
@@ -46,7 +46,7 @@ def library_in_cache(unit: Unit, path: str) -> str:
     new = {name: state for name, state in states if state is not None}
     if new:
         noted = {**_verified[folder], **_read_notes(f"{folder}.verified"), **new}  # by other processes meanwhile, too
-        _note(f"{folder}.verified", "".join(f"{state}\t{name}\n" for name, state in noted.items()))
+        _note(f"{folder}.verified", "".join(f"{state}\t{name}\n" for name, state in noted.items()).encode())
         _verified[folder] = noted
     return os.path.join(folder, path)
 
@@ -64,7 +64,8 @@ def package_in_cache(unit: Unit, progress: Callable[[int, int], object]) -> str:
             progress(count, len(unit.files))
             if not _is_whole(folder, file):
                 write_file(folder, unit, file, durable=bool(written_after) or ".so" in file.path)
-        _note(f"{folder}.complete", f"{state}\twhole\n" + ("" if written_after else _until_the_next_boot()))
+        boot = "" if written_after else _until_the_next_boot()
+        _note(f"{folder}.complete", f"{state}\twhole\n{boot}".encode())
     return folder
 
 
@@ -107,7 +108,7 @@ def _hold(unit: Unit) -> str:
         if os.path.lexists(folder) and os.path.samestat(os.stat(folder), os.fstat(fd)):
             _held[folder] = fd
             if not os.path.exists(f"{folder}.list"):
-                _note(f"{folder}.list", unit.text.decode())
+                _note(f"{folder}.list", unit.text)
         else:
             os.close(fd)
     return folder
@@ -193,9 +194,9 @@ def _read_notes(path: str) -> dict[str, str]:
         return {}
 
 
-def _note(path: str, text: str) -> None:
+def _note(path: str, text: bytes) -> None:
     """Write a note; without it the next process does more, and nothing else."""
     try:
-        atomic.replace_file(path, lambda stream: stream.write(text.encode()), 0o600, durable=False)
+        atomic.replace_file(path, lambda stream: stream.write(text), 0o600, durable=False)
     except OSError:
         return

@@ -33,7 +33,7 @@ class MemberIndex:
     def _build(self, paths: Sequence[str], rows: Iterable[object], folders: Collection[str] = ()) -> None:
         """Take files by path, each with what `_entry` makes its entry of, and folders that may be empty."""
         self._rows = dict(zip(paths, rows, strict=True))
-        self._folders = _with_parents({*folders, *[path.rpartition("/")[0] for path in paths]})
+        self._folders = with_parents({*folders, *[path.rpartition("/")[0] for path in paths]})
         self._children: dict[str, Sequence[str]] | None = None
 
     def _check(self, paths: Sequence[str], folders: Collection[str] = ()) -> None:
@@ -78,7 +78,8 @@ class MemberIndex:
         return {folder: sorted(names) for folder, names in children.items()}
 
 
-def _with_parents(folders: set[str]) -> set[str]:
+def with_parents(folders: Iterable[str]) -> set[str]:
+    """Give folders and all that they lie in, the root too."""
     found = {""}
     for folder in folders:
         parent = folder

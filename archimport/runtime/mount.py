@@ -40,7 +40,7 @@ class PathEntry(str):
         self._source, self._options, self._store = source, options, store
         return self
 
-    def __reduce__(self) -> tuple[Callable[[str], object], tuple[str]]:
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[str, dict[str, object]]]:
         """Pickle as an expression, since the child may have to find archimport first: inside a bundle, say."""
         steps = (
             f"__import__('sys').path.append({_HOME!r})",
@@ -50,8 +50,8 @@ class PathEntry(str):
         from archimport.runtime.children import main_of  # deferred: few programs have children
 
         pinned = self._store.pinned() if self._store else {}
-        arguments = f"{str(self)!r}, {self._source!r}, {self._options!r}, {pinned!r}, {main_of(self._store)!r}"
-        return eval, (f"[{', '.join(steps)}][1].reopen({arguments})",)
+        arguments = str(self), self._source, self._options, pinned, main_of(self._store)
+        return eval, (f"[{', '.join(steps)}][1].reopen(*arguments)", {"arguments": arguments})
 
     def __copy__(self) -> PathEntry:
         """Give this: it never changes."""

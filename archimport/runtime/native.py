@@ -49,6 +49,9 @@ class ExtensionLoader(StoreLoader):
         """Give None: there is no source."""
         self._check_name(fullname)
 
+    def find_code(self) -> None:  # type: ignore[override]  # ditto
+        """Give None: there is no code."""
+
     def get_code(self, fullname: str) -> None:  # type: ignore[override]  # as ExtensionFileLoader has it
         """Give None: there is no code."""
         self._check_name(fullname)

@@ -148,7 +148,10 @@ def _imports(store: Store, loaded: _Loaded) -> Iterator[str]:
                 yield from _and_above(alias.name, ".")
         elif isinstance(node, ast.ImportFrom):
             base = "." * node.level + (node.module or "")
-            origin = resolve_name(base, package or "") if node.level else base
+            try:
+                origin = resolve_name(base, package or "") if node.level else base
+            except ImportError:  # what the module itself may catch: it is tried where there is no such package
+                continue
             yield origin
             yield from (f"{origin}.{alias.name}" for alias in node.names)
 

@@ -38,7 +38,7 @@ class StorePath:
 
     def __str__(self) -> str:
         """Give what `__file__` of a module here would be."""
-        return join(self._store.location, self.path) if self.path else self._store.location
+        return posixpath.join(self._store.location, self.path) if self.path else self._store.location
 
     def __repr__(self) -> str:
         """Show the path."""
@@ -79,10 +79,10 @@ class StorePath:
     @property
     def parent(self) -> StorePath:
         """The folder that holds this."""
-        return StorePath(self._store, self.path.rpartition("/")[0])
+        return StorePath(self._store, posixpath.dirname(self.path))
 
     def _entry(self) -> Entry | None:
-        return None if self.path.startswith("../") else self._store.lookup(self.path)
+        return None if self.path.startswith("/") else self._store.lookup(self.path)
 
     def exists(self) -> bool:
         """Whether there is such a file or folder."""
@@ -115,7 +115,7 @@ class StorePath:
         if path == location:
             return StorePath(self._store, "")
         inside = path.startswith(f"{location}/")
-        return StorePath(self._store, path[len(location) + 1 :] if inside else f"../{path}")
+        return StorePath(self._store, path[len(location) + 1 :] if inside else path)
 
     def __truediv__(self, child: str | PathLike[str]) -> StorePath:
         """Give a child."""

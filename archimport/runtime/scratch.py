@@ -31,23 +31,40 @@ def scratch_folder(name: str) -> str:
     """Give the folder of a unit in this process's own folder; OSError where none can be made."""
     with _making:
         if not _folders:
-            owner, folder = os.getpid(), tempfile.mkdtemp(prefix=_PREFIX)
-            extract.lock(os.open(folder, os.O_RDONLY))  # until the process ends, and its children
+            owner, folder = os.getpid(), _held_folder()
             _folders.append(folder)
             atexit.register(lambda: shutil.rmtree(folder, ignore_errors=True) if os.getpid() == owner else None)
             _sweep(os.path.dirname(folder))
     return os.path.join(_folders[0], name)
 
 
+def _held_folder() -> str:
+    """Make a folder and hold it until the process and its children end; another one, if a sweep was faster."""
+    while True:
+        folder = tempfile.mkdtemp(prefix=_PREFIX)
+        try:
+            fd = os.open(folder, os.O_RDONLY)
+        except FileNotFoundError:
+            continue
+        extract.lock(fd)
+        if os.path.exists(folder):
+            return folder
+        os.close(fd)
+
+
 def _sweep(parent: str) -> None:
     """Delete the folders of this user that no process holds any more."""
     for name in os.listdir(parent):
         path = os.path.join(parent, name)
-        if name.startswith(_PREFIX) and path not in _folders and os.lstat(path).st_uid == os.geteuid():
+        if not name.startswith(_PREFIX) or path in _folders:
+            continue
+        try:
             fd = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
-            if extract.claim(fd):
-                shutil.rmtree(path, ignore_errors=True)
-            os.close(fd)
+        except OSError:  # gone, or not this user's
+            continue
+        if os.fstat(fd).st_uid == os.geteuid() and extract.claim(fd):
+            shutil.rmtree(path, ignore_errors=True)
+        os.close(fd)
 
 
 def library_in_memory(unit: Unit, path: str) -> str:

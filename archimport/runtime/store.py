@@ -119,7 +119,7 @@ class Store:
         """Raise ConfigError if this interpreter is not one that the content was made for."""
 
     def invalidate(self) -> None:
-        """Note that what the container holds may have changed; O(1), the look comes with the next lookup."""
+        """Note that what the container holds may have changed: look with the next lookup, or now, if that may wait."""
 
     def refresh(self) -> Changes:
         """Look again at the container now, and give what changed."""

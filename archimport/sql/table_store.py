@@ -54,6 +54,7 @@ class TableStore(Store):
         revision: str | None = None,
         package: str = "",
     ) -> None:
+        self._has_revisions = revision is not None
         self._columns = [
             check_identifier(column, "column") for column in (name, source, revision) if column is not None
         ]
@@ -121,13 +122,13 @@ class TableStore(Store):
         """Read the table again if a revision changed, and give what else did."""
         before = self._snapshot
         self._database = self._database.current()
-        if self.newest() is not None:
+        if not self._has_revisions or self.newest() is not None:
             self._snapshot = self._read(self._read_rows)
         return Changes(_digests(before), _digests(self._snapshot))
 
     def newest(self) -> object:
         """Say which revisions the rows have now, if they are others; which contents, where no column has revisions."""
-        if len(self._columns) < 3:
+        if not self._has_revisions:
             contents = _digests(self._read(self._read_rows))
             return None if contents == _digests(self._snapshot) else contents
         columns = [self._columns[0], self._columns[2]]

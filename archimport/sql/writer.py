@@ -91,7 +91,7 @@ def derive(address: Address, channel: str, pin: Pin, path: str, data: bytes) -> 
         head = head_in(connection, channel)
         if head.manifest != pin.manifest.hex():
             raise _moved(head, channel)
-        message = f"wrote {path}"
+        message = f"wrote {path}"[:LONGEST_NOTE]
         new = _publish(connection, head, channel, message, entries, content, {changed.digest or b"": lambda: data})
     return Pin(manifest.ManifestIndex(content, is_checked=True), bytes.fromhex(new.digest), new.release, new.serial)
 

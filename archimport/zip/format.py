@@ -230,13 +230,12 @@ def read_member(member: Member, data: bytes) -> bytes:
     start = _LOCAL.size + name_length
     if data[_LOCAL.size : start] != member.raw_name or (flags, method) != (member.flags, member.method):
         raise FormatError("local header differs from the directory", member=member.name)
-    late = flags & _FLAG_DESCRIPTOR and not (crc or stored or size)
-    if not late:
+    if _U32 in (stored, size):
         local = Member()
         local.name = member.name
-        if _U32 in (stored, size):
-            stored, size, _ = _widen(local, data[start : start + extra_length], stored, size, 0)
-        if (crc, stored, size) != (member.crc, member.stored, member.size):
+        stored, size, _ = _widen(local, data[start : start + extra_length], stored, size, 0)
+    for said, known in zip((crc, stored, size), (member.crc, member.stored, member.size), strict=True):
+        if said != known and (said or not flags & _FLAG_DESCRIPTOR):  # behind the data stands what is zero here (4.4.4)
             raise FormatError("local header differs from the directory", member=member.name)
     start += extra_length
     payload, rest = data[start : start + member.stored], data[start + member.stored :]

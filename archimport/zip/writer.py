@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, BinaryIO
 from archimport.runtime.atomic import replace_file
 from archimport.runtime.errors import FormatError
 from archimport.runtime.file import unavailable
-from archimport.runtime.index import MemberIndex
+from archimport.runtime.index import MemberIndex, with_parents
 from archimport.runtime.store import Entry
 from archimport.zip.format import Member, read_directory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     Members = Mapping[str, Callable[[], bytes]]
 
@@ -90,17 +90,13 @@ def _read_back(file: BinaryIO) -> list[Member]:
     return read_directory(read, file.seek(0, os.SEEK_END))
 
 
-def folders_of(members: Mapping[str, object]) -> list[str]:
+def folders_of(members: Iterable[str]) -> list[str]:
     """Give every folder that the paths imply, sorted.
 
     >>> folders_of({"a/b/c.py": None, "d.py": None})
     ['a', 'a/b']
     """
-    folders: set[str] = set()
-    for name in members:
-        parts = name.split("/")
-        folders.update("/".join(parts[:count]) for count in range(1, len(parts)))
-    return sorted(folders)
+    return sorted(with_parents({name.rpartition("/")[0] for name in members}) - {""})
 
 
 def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:

@@ -18,9 +18,11 @@ from builders import build_bundle, build_zip
 from click.testing import CliRunner
 from trees import flatten, write_tree
 
+import archimport as library
 from archimport.cli import cli
 from archimport.runtime.errors import PackError
 
+ROOT = str(Path(library.__file__).parents[1])
 TREE = {
     "app.py": "import sys\ndef main():\n    print('app', sys.argv)\n    return 4\n",
     "__main__.py": "import sys\nprint('main', __name__, sys.argv[1:])\nsys.exit(6)\n",
@@ -168,6 +170,36 @@ def test_folder_inside_a_store(store: str) -> None:
             assert "no such folder in the store" in done.stderr
 
 
+@pytest.mark.parametrize("name", ["lib@1.zip", "lib@v1.zip"])
+def test_names_of_files_with_an_at(tmp_path: Path, name: str) -> None:
+    Path(build_zip(TREE, tmp_path / "store")).rename(tmp_path / name)
+    assert "app.py" in archimport("ls", f"zip://{tmp_path / name}").stdout.split()
+    root = write_tree({"m.py": ""}, tmp_path / "root")
+    done = archimport("publish", f"sqlite:///{tmp_path / 'new@v1.db'}", root)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "new@v1.db").exists()
+    assert "m.py" in archimport("ls", f"sqlite:///{tmp_path / 'new@v1.db'}@main").stdout.split()
+
+
+def test_run_of_a_store_by_others(store: str, tmp_path: Path) -> None:
+    """Its location is no name by which it could be opened."""
+    plugin = """
+import archimport
+class Other(archimport.Store):
+    location = "/virtual/other"
+    def __init__(self):
+        self.index = archimport.MemberIndex([archimport.Entry("__main__.py", size=0)])
+    def lookup(self, path): return self.index.lookup(path)
+    def list(self, folder): return self.index.list(folder)
+    def read(self, entry): return b"print('other')"
+def opener(entry): return Other()
+"""
+    info = {"METADATA": "Name: other\nVersion: 1\n", "entry_points.txt": "[archimport.stores]\nother = other:opener\n"}
+    root = write_tree({"other.py": plugin, "other-1.dist-info": info}, tmp_path / "plugin")
+    done = archimport("run", "other:x", env={**os.environ, "PYTHONPATH": os.pathsep.join([str(root), ROOT])})
+    assert (done.stdout, done.returncode) == ("other\n", 0), done.stderr
+
+
 def test_full_terminal(store: str) -> None:
     with open("/dev/full", "w") as full:
         command = [sys.executable, "-m", "archimport", "ls", store]
@@ -228,6 +260,9 @@ def test_pack_warns_of_pythons_without_a_decoder(tmp_path: Path, monkeypatch: py
         (["info", "postgresql://bob:hunter2@h/db"], 1, "password"),
         (["run", "absent.arc"], 1, "No such file"),
         (["pack", "-o", "x.arc"], 1, "nothing to pack"),
+        (["pack", ".", "-o", "x.db@dev"], 1, "pack writes no release or channel by name"),
+        (["publish", "x.db@1", "."], 1, "a release cannot be chosen here"),
+        (["publish", "x.db@dev", ".", "--channel", "prod"], 1, "both name a channel"),
         (["pack", ".", "-o", "x.tar"], 1, "cannot tell what to write"),
         (["pack", os.path.dirname(__file__), "-o", "/proc/x.arc"], 1, "cannot write"),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import importlib
+import os
 import pickle
 import pkgutil
 import sys
@@ -88,6 +89,10 @@ def test_paths_of_a_store(store_place: Place) -> None:
         with pytest.raises(FileNotFoundError):
             outside.read_bytes()
     assert path / f"{entry}/pkg/data.bin" == files("pkg") / "data.bin"
+    assert [str(path / "/etc"), str(path / "/etc" / "passwd")] == ["/etc", "/etc/passwd"]
+    folder, name = os.path.split(entry)
+    outside = files("pkg") / ".." / ".."
+    assert (str(outside), outside / name / "pkg" / "data.bin") == (folder, files("pkg") / "data.bin")
     for wrong in (None, 5, b"data.bin"):
         with pytest.raises(TypeError):
             path.joinpath(wrong)

@@ -89,6 +89,17 @@ def test_module_looks_as_from_a_folder(place: Place, extension: Path, name: str)
     assert importlib.reload(module) is module
 
 
+def test_reload_keeps_the_code_of_an_extension_module_that_changed(tmp_path: Path, extension: Path, name: str) -> None:
+    tree = {"pkg": {"__init__.py": "value = 1\n", extension.name: extension.read_bytes()}}
+    source = STORES["zip"](tree, tmp_path / "old")
+    mounted = archimport.mount(source)
+    module = importlib.import_module(f"pkg.{name}")
+    changed = {"pkg": {"__init__.py": "value = 2\n", extension.name: extension.read_bytes() + b"\0"}}
+    Path(STORES["zip"](changed, tmp_path / "new")).replace(source)
+    assert mounted.refresh(reload=True).changed == ("pkg/__init__.py", f"pkg/{extension.name}")
+    assert (sys.modules["pkg"].value, sys.modules[f"pkg.{name}"]) == (2, module)
+
+
 def test_order_of_suffixes(place: Place, extension: Path, name: str) -> None:
     entry = place.add({extension.name: extension.read_bytes(), f"{name}.py": "", f"{name}.abi3.so": b""})
     spec = importlib.util.find_spec(name)

@@ -11,8 +11,10 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from builders import build_zip
 from trees import Tree, write_tree
 
 import archimport
@@ -22,6 +24,8 @@ from archimport.pack.collect import collect
 from archimport.pack.judge import Unpacking, judge
 from archimport.pack.owners import owners_of
 from archimport.pack.scan import scan
+from archimport.runtime import scratch
+from archimport.runtime.digest import digest
 from archimport.runtime.extract import package_in_cache
 from archimport.runtime.unit import plan_of, unit_named
 
@@ -168,6 +172,42 @@ def test_unpacking_reads_each_block_once(tmp_path: Path, monkeypatch: pytest.Mon
     package_in_cache(unit, lambda *_: None)
     assert len(blocks) > 10
     assert sorted(number for number in read if number in blocks) == sorted(blocks)
+
+
+def test_programs_stay_programs(tmp_path: Path) -> None:
+    source = "import os, subprocess\nsubprocess.run([os.path.join(os.path.dirname(__file__), 'say.sh')], check=True)\n"
+    root = write_tree({"says": {"__init__.py": source, "say.sh": "#!/bin/sh\necho said\n"}}, tmp_path / "root")
+    (root / "says" / "say.sh").chmod(0o755)
+    pack([root], tmp_path / "x.arc")
+    done = run("import archimport; archimport.mount(sys.argv[1]); import says", tmp_path / "x.arc")
+    assert (done.stdout, done.returncode) == ("said\n", 0), done.stderr
+
+
+def test_list_of_a_unit_that_is_no_text(tmp_path: Path) -> None:
+    text = b"\xff\xfe"
+    name = digest(text).hex()
+    tree = {"opens": {"__init__.py": ""}, ".archimport": {"plan": f"unpacked\topens\t{name}\n", "unit": {name: text}}}
+    with (
+        archimport.mount(build_zip(tree, tmp_path / "x")),
+        pytest.raises(archimport.FormatError, match="list of a unit"),
+    ):
+        importlib.import_module("opens")
+
+
+def test_folder_that_is_swept_before_it_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As another process does, which also sweeps what this one is about to look at."""
+    made: list[str] = []
+
+    def mkdtemp(prefix: str) -> str:
+        made.append(str(tmp_path / f"{prefix}{len(made)}"))
+        if len(made) > 1:
+            os.mkdir(made[-1])
+        return made[-1]
+
+    monkeypatch.setattr(scratch, "_folders", [])
+    monkeypatch.setattr(scratch, "tempfile", SimpleNamespace(mkdtemp=mkdtemp))
+    monkeypatch.setattr(scratch.os, "listdir", lambda parent: [f"{scratch._PREFIX}gone"])
+    assert scratch.scratch_folder("unit") == f"{made[1]}/unit"
 
 
 def test_without_a_cache_it_is_unpacked_for_this_process(store: Path, tmp_path: Path) -> None:

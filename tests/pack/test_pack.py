@@ -171,6 +171,18 @@ def test_module_of_the_name_of_the_runtime_is_refused(tmp_path: Path) -> None:
         pack([root], tmp_path / "x.arc")
 
 
+@pytest.mark.parametrize("suffix", [".zip", ".db"])
+def test_output_is_no_input_of_itself_through_a_link(tmp_path: Path, suffix: str) -> None:
+    root = write_tree({"m.py": "x = 1\n"}, tmp_path / "real")
+    link = tmp_path / "link"
+    link.symlink_to(root)
+    for folder, out in ((root, link / f"x{suffix}"), (link, root / f"x{suffix}"), (link, link / f"x{suffix}")):
+        pack([folder], out)
+        pack([folder], out)
+        with archimport.mount(out) as mounted:
+            assert [entry.path for entry in mounted.store.walk() if "__pycache__" not in entry.path] == ["m.py"]
+
+
 def test_two_folders(tmp_path: Path, folder: Path) -> None:
     other = write_tree({"other.py": "x = 1\n", "greet": {"word.txt": "hello"}}, tmp_path / "other")
     pack([folder, other], tmp_path / "x.arc")

@@ -17,6 +17,7 @@ from builders import STORES, MemoryStore, build_bundle, build_zip
 from trees import Tree, write_tree
 
 import archimport
+from archimport.bundle.store import BundleStore
 from archimport.pack.build import pack
 from archimport.runtime.mount import PathEntry
 
@@ -181,6 +182,21 @@ def test_path_entries_are_pickled_and_copied_without_a_trace(tmp_path: Path) -> 
         assert type(again[0]) is PathEntry
         assert copy.deepcopy(sys.path)[0] is mounted.path_entry
         assert copy.copy(mounted.path_entry) is mounted.path_entry
+
+
+def test_options_of_any_kind_are_pickled(tmp_path: Path) -> None:
+    file = build_bundle(TREE, tmp_path / "store")
+    opened = []
+
+    def opener(entry: str, *, folder: Path) -> archimport.Store:
+        opened.append(folder)
+        return BundleStore(file)
+
+    archimport.register_scheme("some", opener)
+    with archimport.mount("some:x", folder=tmp_path) as mounted:
+        data = pickle.dumps(mounted.path_entry)
+    assert pickle.loads(data) == mounted.path_entry
+    assert opened == [tmp_path, tmp_path]
 
 
 def test_entry_that_cannot_be_opened_does_not_end_the_child(tmp_path: Path) -> None:

@@ -382,6 +382,13 @@ def test_write_pins_what_it_wrote(channel, monkeypatch: pytest.MonkeyPatch) -> N
     assert store.newest() is not None
 
 
+def test_write_of_the_longest_path(channel) -> None:
+    channel.publish({"a.py": "value = 1\n"})
+    path = "a/" * 10 + "x" * 1004
+    channel.mount(writable=True).store.write(path, b"")
+    assert history.log(channel.address, channel.name)[0].message == f"wrote {path}"[:1000]
+
+
 @pytest.mark.parametrize("message", ["two\nlines", "x" * 1001])
 def test_messages_that_cannot_stand_in_the_log(channel, message: str) -> None:
     channel.publish({"a.py": ""})

@@ -199,6 +199,17 @@ def test_reload_of_an_archive_that_fails(tmp_path: Path) -> None:
     assert importlib.reload(module).value == 1
 
 
+def test_reload_where_a_relative_import_does_not_work(tmp_path: Path) -> None:
+    guarded = "try:\n    from . import helper\nexcept ImportError:\n    import helper\n"
+    source = STORES["zip"]({"plugin.py": guarded, "helper.py": "value = 1\n"}, tmp_path / "old")
+    mounted = archimport.mount(source)
+    plugin = importlib.import_module("plugin")
+    new = STORES["zip"]({"plugin.py": guarded, "helper.py": "value = 22\n"}, tmp_path / "new")
+    Path(new).replace(source)
+    mounted.refresh(reload=True)
+    assert plugin.helper.value == 22
+
+
 def test_watch(channel) -> None:
     channel.publish({"a.py": "value = 1\n"})
     mounted = channel.mount()

@@ -59,8 +59,12 @@ def test_without_a_package_and_without_revisions(plugins) -> None:
     mounted = plugins.mount(package="", revision=None)
     module = importlib.import_module("top_level_rule")
     plugins("UPDATE {t} SET code = 'value = 2'")
+    before = mounted.store._database
+    so_far = before.statements
     assert mounted.refresh(reload=True).changed == ("top_level_rule.py",)
     assert module.value == 2
+    now = mounted.store._database
+    assert now.statements == (so_far + 1 if now is before else 1)
 
 
 def test_refresh_by_revision(plugins) -> None:

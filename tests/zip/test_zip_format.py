@@ -101,6 +101,27 @@ def test_streamed_archive_with_descriptors() -> None:
     assert read_all(stream.getvalue()) == FILES
 
 
+def test_streamed_archive_that_says_some_sizes_before() -> None:
+    """Info-ZIP into a pipe: a member that is stored as it is has its size in the local header, and no checksum."""
+    stream = Unseekable()
+    with zipfile.ZipFile(stream, "w") as new:
+        new.writestr("m.py", b"x = 1\n")
+    data = bytearray(stream.getvalue())
+    assert data[14:26] == bytes(12)
+    data[22:26] = (6).to_bytes(4, "little")
+    assert read_all(bytes(data)) == {"m.py": b"x = 1\n"}
+    data[22:26] = (7).to_bytes(4, "little")
+    with pytest.raises(archimport.FormatError, match="local header differs"):
+        read_all(bytes(data))
+
+
+def test_streamed_zip64() -> None:
+    stream = Unseekable()
+    with zipfile.ZipFile(stream, "w") as new, new.open("m.py", "w", force_zip64=True) as member:
+        member.write(b"x = 1\n" * 20)
+    assert read_all(stream.getvalue()) == {"m.py": b"x = 1\n" * 20}
+
+
 def test_zip64() -> None:
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w") as new:

@@ -76,7 +76,7 @@ Table = dict[str, dict[str, Figures]]
 def measured(base: Path, names: Sequence[str]) -> Iterator[tuple[str, dict[str, Figures]]]:
     """Build each workload with its rivals and measure it: seconds, bytes and calls by rival."""
     os.environ["BENCH_TOOLS"] = str(base / "tools")
-    for name in names or list(WORKLOADS):
+    for name in names:
         yield name, _measure(dict(build(project_of(base, name), WORKLOADS[name].rivals)))
 
 

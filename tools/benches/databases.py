@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy
 
 from benches.measure import clean
+from benches.rivals import install
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
@@ -67,17 +68,15 @@ def databases(base: Path) -> Iterator[tuple[str, str]]:
             print(f"left out: {exc}")
 
 
-def installed(base: Path, requirement: str) -> Path:
+def fetched(base: Path, requirement: str) -> Path:
     """Install a requirement into a folder of its own."""
-    folder = base / requirement
-    pip = [sys.executable, "-m", "pip", "install", "-q", "--target", str(folder), requirement]
-    subprocess.run(pip, check=True, env=clean(PIP_DISABLE_PIP_VERSION_CHECK="1"))
-    return folder
+    install(sys.executable, base / requirement, requirement)
+    return base / requirement
 
 
 def sqliteimport(base: Path, folder: Path) -> tuple[str, str]:
     """Put a folder into a database of the one peer there is: the code that mounts it, and where it is."""
-    rival = installed(base, "sqliteimport[cli]")
+    rival = fetched(base, "sqliteimport[cli]")
     database = str(base / f"{folder.name}.sqliteimport")
     for arguments in (["bundle", str(folder), database], ["compile", database]):
         command = [sys.executable, "-m", "sqliteimport", *arguments]
@@ -95,7 +94,7 @@ def imports(base: Path) -> Iterable[str]:
     import archimport
 
     for module, requirement in WORK.items():
-        folder = installed(base, requirement)
+        folder = fetched(base, requirement)
         cases = {"folder": (FOLDER, str(folder)), "sqliteimport": sqliteimport(base, folder)}
         for kind, url in databases(base):
             archimport.sql.publish(url, [folder], channel=requirement)

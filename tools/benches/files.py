@@ -7,7 +7,7 @@ import zipfile
 from functools import partial
 from typing import TYPE_CHECKING
 
-from benches.databases import FOLDER, IMPORT, ROUNDS, STORE, installed, timed, told
+from benches.databases import FOLDER, IMPORT, ROUNDS, STORE, fetched, timed, told
 from benches.measure import clean
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def opens(base: Path) -> Iterable[str]:
 def zips(base: Path) -> Iterable[str]:
     """Import from a zip of sources, the second time, and by zipimport: the ratio is to be 0.50 at most."""
     for module, requirement in WORK.items():
-        folder, archive = installed(base, requirement), base / f"{requirement}.zip"
+        folder, archive = fetched(base, requirement), base / f"{requirement}.zip"
         with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
             for file in sorted(folder.rglob("*")):
                 if file.is_file() and file.suffix != ".pyc":
