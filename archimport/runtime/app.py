@@ -10,7 +10,7 @@ from archimport.runtime.entries import drop_replaced_modules, lead_path
 from archimport.runtime.errors import ArchimportError, ConfigError
 from archimport.runtime.garbage import HeldBack, spare_last_collections
 from archimport.runtime.names import join
-from archimport.runtime.reports import report_as_from_a_folder
+from archimport.runtime.reports import hide_from_hooks_of_the_app, report_as_from_a_folder
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,10 +46,11 @@ def exit_in_one_line(run: Callable[[], None], location: str, program: str) -> No
     """Call `run`, and end the program with one line if the store at `location` raises a typed error."""
     try:
         run()
-    except ArchimportError as exc:
-        if exc.store != location:  # the app's own
-            raise
-        sys.exit(f"{program}: error: {exc}")
+    except BaseException as exc:
+        if isinstance(exc, ArchimportError) and exc.store == location:
+            sys.exit(f"{program}: error: {exc}")
+        hide_from_hooks_of_the_app()
+        raise
 
 
 def run_entry(entry: str) -> None:

@@ -12,25 +12,22 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+#: What has started the app.
+_hidden: set[CodeType] = set()
+
+
 def report_as_from_a_folder(*callers: CodeType) -> None:
     """Take over the printing of uncaught errors; what is running now, and `callers`, have started the app.
 
     Before Python 3.13 the interpreter's own printer finds source lines in files alone; that of errors which cannot be
     raised (`sys.unraisablehook`) does so to this day.
     """
-    hidden = {*callers}
+    _hidden.update(callers)
     frame: FrameType | None = sys._getframe()
     while frame is not None:
-        hidden.add(frame.f_code)
+        _hidden.add(frame.f_code)
         frame = frame.f_back
-
-    def excepthook(kind: type[BaseException], value: BaseException, trace: TracebackType | None) -> None:
-        first = trace
-        while first is not None and first.tb_frame.f_code in hidden:
-            first = first.tb_next
-        _print(kind, value.with_traceback(first or trace))
-
-    sys.excepthook = excepthook
+    sys.excepthook = _excepthook
     sys.unraisablehook = _unraisablehook
     if sys.version_info < (3, 13):
         _thread._excepthook = _threadhook  # what `threading` takes when it is loaded
@@ -38,8 +35,31 @@ def report_as_from_a_folder(*callers: CodeType) -> None:
             sys.modules["threading"].excepthook = _threadhook  # type: ignore[attr-defined]
 
 
+def hide_from_hooks_of_the_app() -> None:
+    """Let an `excepthook` that the app has set see its own frames alone, too."""
+    hook = sys.excepthook
+
+    def told_less(kind: type[BaseException], value: BaseException, trace: TracebackType | None) -> None:
+        hook(kind, value.with_traceback(_of_the_app(trace)), value.__traceback__)
+
+    if hook is not _excepthook:
+        sys.excepthook = told_less
+
+
+def _excepthook(kind: type[BaseException], value: BaseException, trace: TracebackType | None) -> None:
+    _print(kind, value.with_traceback(_of_the_app(trace)))
+
+
+def _of_the_app(trace: TracebackType | None) -> TracebackType | None:
+    first = trace
+    while first is not None and first.tb_frame.f_code in _hidden:
+        first = first.tb_next
+    return first or trace
+
+
 def _print(kind: type[BaseException], value: BaseException) -> None:
-    if sys.version_info >= (3, 13) or issubclass(kind, KeyboardInterrupt):  # it sees to the exit status
+    # To import `traceback` is to run strings, after which the interpreter has forgotten that it was interrupted.
+    if sys.version_info >= (3, 13) or issubclass(kind, KeyboardInterrupt):
         sys.__excepthook__(kind, value, value.__traceback__)
         return
     if sys.stderr is not None:

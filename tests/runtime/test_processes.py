@@ -488,6 +488,30 @@ def test_uncaught_errors_read_as_those_of_a_folder(tmp_path: Path, entry: str | 
     assert len(files) == (2 if entry == "app:main" else 3)
 
 
+HOOKED = """
+import sys
+def hook(kind, value, trace):
+    while trace is not None:
+        print(trace.tb_frame.f_code.co_filename, value.__traceback__ is not None)
+        trace = trace.tb_next
+sys.excepthook = hook
+def main():
+    raise {error}("mine")
+if __name__ == "__main__":
+    main()
+"""
+
+
+@pytest.mark.parametrize("error", ["ValueError", "KeyboardInterrupt"])
+@pytest.mark.parametrize("entry", ["app", "app:main"])
+def test_hook_of_the_app_sees_its_own_frames_alone(tmp_path: Path, entry: str, error: str) -> None:
+    root = write_tree({"app.py": HOOKED.format(error=error)}, tmp_path / "root")
+    pack([root], tmp_path / "x.arc", entry=entry)
+    done = run("-I", "-S", tmp_path / "x.arc")
+    assert done.returncode == (1 if error == "ValueError" else -2)
+    assert done.stdout == f"{tmp_path}/x.arc/app.py True\n" * (1 if entry == "app:main" else 2)
+
+
 def test_main_of_an_app_is_its_own(tmp_path: Path) -> None:
     source = "print(sorted(name for name in globals() if name[:2] != '__'), __spec__.name, __file__)\n"
     pack([write_tree({"app.py": source}, tmp_path / "r")], tmp_path / "x.arc", entry="app", no_unpack=["*"])
