@@ -19,8 +19,11 @@ def main() -> None:
     from archimport.runtime.mount import mount
     from archimport.runtime.reports import report_as_from_a_folder
 
+    locations: list[str | None] = [os.path.realpath(source)]
+
     def run() -> None:
         mounted = mount(source, **json.loads(options))
+        locations.append(mounted.store.location)
         seen = path if app.sees_environment(mounted.store) else standard_library(path)
         sys.path[1:] = seen
         sys.argv[:] = [source if name == "__main__" else what, *arguments]
@@ -30,7 +33,7 @@ def main() -> None:
         report_as_from_a_folder()
         exec(compile(name, "<string>", "exec"), app.fresh_main())
 
-    app.exit_in_one_line(run, os.path.realpath(source), "archimport")
+    app.exit_in_one_line(run, locations, "archimport")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from archimport.runtime.reports import hide_from_hooks_of_the_app, report_as_fro
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
     from typing import NoReturn
 
     from archimport.runtime.store import Store
@@ -39,15 +39,15 @@ def run_bundle(archive: str, path: list[str]) -> None:
             drop_replaced_modules(store)
         run_entry(entry)
 
-    exit_in_one_line(run, location, os.path.basename(archive))
+    exit_in_one_line(run, [location], os.path.basename(archive))
 
 
-def exit_in_one_line(run: Callable[[], None], location: str, program: str) -> None:
-    """Call `run`, and end the program with one line if the store at `location` raises a typed error."""
+def exit_in_one_line(run: Callable[[], None], locations: Collection[str | None], program: str) -> None:
+    """Call `run`, and end the program with one line if the store at one of `locations` raises a typed error."""
     try:
         run()
     except BaseException as exc:
-        if isinstance(exc, ArchimportError) and exc.store == location:
+        if isinstance(exc, ArchimportError) and exc.store in locations:
             sys.exit(f"{program}: error: {exc}")
         hide_from_hooks_of_the_app()
         raise

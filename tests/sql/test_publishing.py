@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -19,6 +21,7 @@ from sqlalchemy import text
 
 import archimport
 from archimport.cli.store import open_store
+from archimport.runtime.digest import digest
 from archimport.sql import config, history, manifest, tables, transaction, upgrade, writer
 from archimport.sql.grants import grants
 from archimport.sql.source import address_of
@@ -475,3 +478,17 @@ def test_commands(sqlite, tmp_path: Path) -> None:
     assert "ok" in run("verify", f"{database}@1")
     run("pack", source, "-o", "packed.db")
     assert "a.py" in run("ls", "packed.db")
+
+
+def test_run_of_a_damaged_release_fails_in_one_line(sqlite, tmp_path: Path) -> None:
+    source = b"print('ran')\n"
+    sqlite.publish({"app.py": source})
+    command = [sys.executable, "-m", "archimport", "run", f"{sqlite.source}@{sqlite.name}", "-m", "app"]
+    assert subprocess.run(command, check=True, capture_output=True).stdout == b"ran\n"
+    with sqlite3.connect(sqlite.source) as connection:
+        connection.execute("UPDATE archimport_blob SET content = X'00' WHERE digest = ?", (digest(source).hex(),))
+    done = subprocess.run(
+        command, check=False, capture_output=True, text=True, env={**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+    assert done.stderr.startswith("archimport: error: ")
