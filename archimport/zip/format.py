@@ -136,38 +136,38 @@ def _ends_file(tail: bytes, at: int) -> bool:
 
 
 def _rows(directory: bytes, shift: int) -> Iterator[Member]:
-    at = 0
-    while at < len(directory):
-        if directory[at : at + 4] != b"PK\x01\x02" or at + _CENTRAL.size > len(directory):
+    at, size = 0, len(directory)
+    while at < size:
+        if at + _CENTRAL.size > size:
             raise FormatError("central directory is damaged")
         row = _CENTRAL.unpack_from(directory, at)
-        at += _CENTRAL.size
-        name_end = at + row[12]
-        extra_end = name_end + row[13]
-        end = extra_end + row[14]
-        if end > len(directory):
+        name = at + _CENTRAL.size
+        extra = name + row[12]
+        comment = extra + row[13]
+        at = comment + row[14]
+        if row[0] != b"PK\x01\x02" or at > size:
             raise FormatError("central directory is damaged")
-        yield _member(row, directory[at:name_end], directory[name_end:extra_end], shift)
-        at = end
+        yield _member(row, directory[name:extra], directory[extra:comment], shift)
 
 
 def _member(row: tuple[int, ...], raw_name: bytes, extra: bytes, shift: int) -> Member:
     _, _, system, version, _, flags, method, time, date, crc, stored, size, _, _, _, disk, _, attributes, offset = row
     member = Member()
     member.raw_name, member.flags, member.method, member.crc = raw_name, flags, method, crc
-    member.name = _decode_name(raw_name, flags)
+    name = member.name = _decode_name(raw_name, flags)
     member.time = date << 16 | time
     if extra or _U32 in (stored, size, offset):
         stored, size, offset = _widen(member, extra, stored, size, offset)
     member.stored, member.size, member.offset = stored, size, offset + shift
-    member.is_dir = member.name.endswith("/")
-    member.name = member.name.rstrip("/") if member.is_dir else member.name
+    member.is_dir = name[-1:] == "/"
+    if member.is_dir:
+        member.name = name.rstrip("/")
     if flags & ~_FLAGS_READ or disk or version > _VERSION:
         raise FormatError("member is encrypted or uses what is not read here", member=member.name)
     kind = attributes >> 28 if system == 3 else 0  # the file type of a Unix mode: 4 is a folder, 8 a regular file
     if kind not in (0, 4 if member.is_dir else 8) or (member.is_dir and size):
         raise FormatError("member is neither a regular file nor a folder", member=member.name)
-    if max(size, stored) > MAX_MEMBER or (method == 8 and size > stored * _MAX_DEFLATE_RATIO + 64):
+    if size > MAX_MEMBER or stored > MAX_MEMBER or (method == 8 and size > stored * _MAX_DEFLATE_RATIO + 64):
         raise LimitError(f"member of {size} bytes is too large", member=member.name)
     return member
 
