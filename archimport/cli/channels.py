@@ -26,7 +26,7 @@ def command(database: str, as_json: bool) -> None:
                 row.name,
                 f"release {row.release}",
                 f"{row.members} members",
-                row.digest[:12],
+                (row.digest or "")[:12],  # a hostile database may say NULL
                 row.created_at,
                 row.created_by,
             )
