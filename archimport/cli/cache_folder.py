@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from archimport.runtime.digest import DIGEST_SIZE, digest
 from archimport.runtime.errors import ConfigError
-from archimport.runtime.extract import KIND, NOTES, claim
+from archimport.runtime.extract import KIND, NOTES, claim, note_durable
 from archimport.runtime.private import cache_folder, private_folder
 from archimport.runtime.unit import File
 
@@ -67,10 +67,15 @@ def items() -> Iterator[Item]:
 
 
 def damaged() -> Iterator[tuple[Path, str]]:
-    """Give what is not whole, after taking it away: it will be made anew."""
+    """Give what is not whole, after taking it away: it will be made anew. What is whole is on the disk."""
+    if hasattr(os, "sync"):
+        os.sync()
     for item in items():
         if item.kind == KIND:
-            yield from _damaged_in(item.path)
+            found = list(_damaged_in(item.path))
+            if not found:
+                note_durable(str(item.path))
+            yield from found
         elif not _is_whole(item.path):
             item.path.unlink(missing_ok=True)
             yield item.path, "damaged"

@@ -6,6 +6,7 @@ import json
 import os
 import re
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 import click
 
@@ -50,9 +51,9 @@ def split_release(source: str) -> tuple[str, dict[str, str]]:
     if found is None:
         return source, {}
     database, name = found.groups()
-    if scheme in ("", "sqlite"):
-        whole, file = (text.removeprefix("sqlite:///") for text in (source, database))
-        if os.path.exists(whole) or not (os.path.exists(file) or file.endswith(DATABASE_SUFFIXES)):
+    if scheme.partition("+")[0] in ("", "sqlite") and not (scheme and "?" in database):  # an `@` of the file's name?
+        whole, file = (unquote(text.partition("///")[2]) if scheme else text for text in (source, database))
+        if os.path.isfile(whole) or not (os.path.isfile(file) or file.endswith(DATABASE_SUFFIXES)):
             return source, {}
     return database, {"release" if name.isdecimal() or len(name) == _DIGEST_LENGTH else "channel": name}
 

@@ -106,7 +106,7 @@ def _build(
     progress("importing the entry point")
     first = _first(entry, wanted, targets, inputs.folders, sites)
     if wanted.order is not None:
-        first = _recorded(Path(wanted.order), trees[0] if entry else {})
+        first = _recorded(Path(wanted.order), set().union(*trees) if entry else ())
     progress("compiling")
     files = layers.split(trees)
     bytecode = [compile_sources(target, files.sources(number)) for number, target in enumerate(targets)]
@@ -181,7 +181,8 @@ def _recorded(file: Path, sources: Collection[str]) -> list[str]:
         order = file.read_text("utf-8").splitlines()
     except UnicodeDecodeError:
         order = []
-    if set(sources).isdisjoint(order):
+    order = [path for path in order if path in sources]
+    if not order:
         hint = "an order is what .archimport/order of another bundle of the app says"
         raise PackError(f"{str(file)!r} lists nothing that a start here imports", hint=hint)
     return order

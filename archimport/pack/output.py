@@ -56,7 +56,7 @@ class FileOutput:
         if not os.access(path.parent, os.W_OK):
             raise PackError(f"cannot write {name!r}: the folder is not writable")
         self.name = name
-        self.files = frozenset((path.resolve(),))
+        self.files = frozenset((path.resolve(), path.parent.resolve() / path.name))
         self.kind, self._write = _FILE_WRITERS[path.suffix]
 
     def write(self, app: App, form: Form) -> tuple[int, int]:

@@ -51,7 +51,9 @@ def plan_members(
 
 def _as_in_a_bundle(path: str) -> tuple[bool, bool, str]:
     """Order files as they lie in blocks: what unpacks them decompresses each block once."""
-    return not path.endswith(".pyc"), not path.endswith(".py"), path
+    if path.endswith(".pyc"):
+        return False, True, source_path(path)
+    return True, not path.endswith(".py"), path
 
 
 def _line(path: str, content: bytes, mode: str, needs: Collection[tuple[int, str]] = ()) -> str:

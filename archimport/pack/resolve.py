@@ -29,7 +29,8 @@ def build_projects(projects: Sequence[Path], wheelhouse: Path) -> list[str]:
     wheels: list[str] = []
     settings = wheelhouse / "setuptools.cfg"
     settings.parent.mkdir()
-    settings.write_text(f"[build]\nbuild_base = {wheelhouse / 'build'}\n", encoding="utf-8")
+    base = f".archimport.{os.urandom(6).hex()}"  # in the folder of each, as what they need may be built, too
+    settings.write_text(f"[build]\nbuild_base = {base}\n", encoding="utf-8")
     for number, project in enumerate(projects):
         folder = wheelhouse / str(number)
         if uv := shutil.which("uv"):
@@ -37,7 +38,10 @@ def build_projects(projects: Sequence[Path], wheelhouse: Path) -> list[str]:
         else:
             command = [*_pip("wheel"), "--no-deps", "--wheel-dir", str(folder), str(project)]
         # In the project's own folder `build` modules stay that are there no more, and get into wheels.
-        _run(command, f"cannot build {str(project)!r}", DIST_EXTRA_CONFIG=str(settings))
+        try:
+            _run(command, f"cannot build {str(project)!r}", DIST_EXTRA_CONFIG=str(settings))
+        finally:
+            shutil.rmtree(project / base, ignore_errors=True)
         wheels.extend(str(wheel) for wheel in folder.glob("*.whl"))
     return wheels
 

@@ -49,7 +49,8 @@ def exit_in_one_line(run: Callable[[], None], locations: Collection[str | None],
     except BaseException as exc:
         if isinstance(exc, ArchimportError) and exc.store in locations:
             sys.exit(f"{program}: error: {exc}")
-        hide_from_hooks_of_the_app()
+        if not isinstance(exc, SystemExit):
+            hide_from_hooks_of_the_app()
         raise
 
 

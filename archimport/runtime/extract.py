@@ -58,23 +58,28 @@ def package_in_cache(unit: Unit, progress: Callable[[int, int], object]) -> str:
     state = noted.get("whole") or ("x" if any(".so" in path for path in unit.files) else "-")
     if state == "x":
         _check_executable(folder)
-    written_after = noted.get("boot")
-    if "whole" not in noted or (written_after and written_after != _boot()):
+    written_after, boot = noted.get("boot"), _boot()
+    if "whole" not in noted or (written_after and written_after != boot):
         for count, file in enumerate(unit.files.values()):
             progress(count, len(unit.files))
             if not _is_whole(folder, file):
                 write_file(folder, unit, file, durable=bool(written_after) or ".so" in file.path)
-        boot = "" if written_after else _until_the_next_boot()
-        _note(f"{folder}.complete", f"{state}\twhole\n{boot}".encode())
+        if not boot and hasattr(os, "sync"):
+            os.sync()  # nothing tells one start from another
+        _note_whole(folder, state, boot if not written_after else "")
     return folder
 
 
-def _until_the_next_boot() -> str:
-    """Give the line that says when files were written; where nothing tells one start from another they are durable."""
-    boot = _boot()
-    if not boot and hasattr(os, "sync"):
-        os.sync()
-    return f"{boot}\tboot\n" if boot else ""
+def note_durable(folder: str) -> None:
+    """Note that all files of a unit are on the disk and were verified: no start needs to do so again."""
+    noted = _read_notes(f"{folder}.complete")
+    if "whole" in noted:
+        _note_whole(folder, noted["whole"], "")
+
+
+def _note_whole(folder: str, state: str, boot: str) -> None:
+    line = f"{boot}\tboot\n" if boot else ""
+    _note(f"{folder}.complete", f"{line}{state}\twhole\n".encode())
 
 
 def _boot() -> str:
@@ -156,9 +161,10 @@ def _ensure(folder: str, unit: Unit, file: File, verified: dict[str, str]) -> st
     state = _state(path)
     if state is not None and verified.get(file.path) == state:
         return None
-    if not _is_whole(folder, file):
+    if state is None or not _is_whole(folder, file):
         write_file(folder, unit, file, durable=True)
-    return _state(path)
+        state = _state(path)
+    return state
 
 
 def _is_whole(folder: str, file: File) -> bool:

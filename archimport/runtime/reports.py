@@ -37,7 +37,7 @@ def report_as_from_a_folder(*callers: CodeType) -> None:
 
 def hide_from_hooks_of_the_app() -> None:
     """Let an `excepthook` that the app has set see its own frames alone, too."""
-    hook = sys.excepthook
+    hook = getattr(sys, "excepthook", _excepthook)  # the app may have deleted it
 
     def told_less(kind: type[BaseException], value: BaseException, trace: TracebackType | None) -> None:
         hook(kind, value.with_traceback(_of_the_app(trace)), value.__traceback__)

@@ -59,7 +59,7 @@ def _sweep(parent: str) -> None:
         if not name.startswith(_PREFIX) or path in _folders:
             continue
         try:
-            fd = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+            fd = os.open(path, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0))
         except OSError:  # gone, or not this user's
             continue
         if os.fstat(fd).st_uid == os.geteuid() and extract.claim(fd):

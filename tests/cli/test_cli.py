@@ -20,6 +20,7 @@ from trees import flatten, write_tree
 
 import archimport as library
 from archimport.cli import cli
+from archimport.cli.store import split_release
 from archimport.runtime.errors import PackError
 
 ROOT = str(Path(library.__file__).parents[1])
@@ -179,6 +180,37 @@ def test_names_of_files_with_an_at(tmp_path: Path, name: str) -> None:
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "new@v1.db").exists()
     assert "m.py" in archimport("ls", f"sqlite:///{tmp_path / 'new@v1.db'}@main").stdout.split()
+
+
+@pytest.mark.parametrize(
+    ("source", "database", "name"),
+    [
+        ("x.db@dev", "x.db", "dev"),
+        ("there@dev", "there", "dev"),
+        ("there@v1.zip", "there", "v1.zip"),
+        ("gone@v1.zip", "gone@v1.zip", ""),
+        ("folder@v1.db", "folder@v1.db", ""),
+        ("dir@v1/x.db", "dir@v1/x.db", ""),
+        ("sqlite:///dir@v1/x.db@dev", "sqlite:///dir@v1/x.db", "dev"),
+        ("sqlite:///with%20space@dev", "sqlite:///with%20space", "dev"),
+        ("sqlite+pysqlite:///new@v1.db", "sqlite+pysqlite:///new@v1.db", ""),
+        ("sqlite:///x.db?path=@1", "sqlite:///x.db?path=", "1"),
+        ("sqlite:///x.db?channel=dev", "sqlite:///x.db?channel=dev", ""),
+        ("postgresql+psycopg://u@h/db@dev", "postgresql+psycopg://u@h/db", "dev"),
+        ("postgresql+psycopg://u@h", "postgresql+psycopg://u@h", ""),
+        ("sql:name@dev", "sql:name", "dev"),
+        ("zip:///a@b.zip", "zip:///a@b.zip", ""),
+    ],
+)
+def test_what_an_at_means(
+    source: str, database: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_tree({"there": "", "with space": "", "folder": {"x": ""}}, tmp_path)
+    assert split_release(source) == (
+        database,
+        {"channel": name} if name and name != "1" else {"release": "1"} if name else {},
+    )
 
 
 def test_run_of_a_store_by_others(store: str, tmp_path: Path) -> None:

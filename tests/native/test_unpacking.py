@@ -24,7 +24,7 @@ from archimport.pack.collect import collect
 from archimport.pack.judge import Unpacking, judge
 from archimport.pack.owners import owners_of
 from archimport.pack.scan import scan
-from archimport.runtime import scratch
+from archimport.runtime import extract, scratch
 from archimport.runtime.digest import digest
 from archimport.runtime.extract import package_in_cache
 from archimport.runtime.unit import plan_of, unit_named
@@ -146,19 +146,48 @@ def test_power_that_fails(tmp_path: Path) -> None:
     assert run(code, out).stdout == "by path\n"
     (note,) = Path(os.environ["XDG_CACHE_HOME"], "archimport", "files").glob("*.complete")
     data = note.with_suffix("") / "opens" / "data.txt"
-    assert note.read_text() == f"-\twhole\n{BOOT.read_text().strip()}\tboot\n"
+    assert note.read_text() == f"{BOOT.read_text().strip()}\tboot\n-\twhole\n"
     data.write_bytes(b"")
     assert run(code, out).stdout == "\n"
-    note.write_text("-\twhole\nthe-one-before\tboot\n")
+    note.write_text("the-one-before\tboot\n-\twhole\n")
     assert run(code, out).stdout == "by path\n"
     assert note.read_text() == "-\twhole\n"
     data.write_bytes(b"")
     assert run(code, out).stdout == "\n"
 
 
+def test_verified_cache_is_not_read_again_on_other_machines(tmp_path: Path) -> None:
+    out = tmp_path / "x.arc"
+    pack([write_tree({"opens": TREE["opens"]}, tmp_path / "root")], out)
+    run("import archimport, sys; archimport.mount(sys.argv[1]); import opens", out)
+    (note,) = Path(os.environ["XDG_CACHE_HOME"], "archimport", "files").glob("*.complete")
+    subprocess.run([sys.executable, "-m", "archimport", "cache", "verify"], check=True, capture_output=True)
+    assert note.read_text() == "-\twhole\n"
+
+
+def test_files_are_synced_where_nothing_tells_a_start_from_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "x.arc"
+    pack([write_tree({"opens": TREE["opens"]}, tmp_path / "root")], out)
+    store = BundleStore(str(out))
+    (name,) = plan_of(store).unpacked.values()
+    synced = []
+    monkeypatch.setattr(extract.os, "sync", lambda: synced.append(1))
+    package_in_cache(unit_named(store, name), lambda *_: None)
+    (note,) = Path(os.environ["XDG_CACHE_HOME"], "archimport", "files").glob("*.complete")
+    note.write_text("some\tboot\n-\twhole\n")
+    monkeypatch.setattr(extract, "_boot", lambda: "")
+    package_in_cache(unit_named(store, name), lambda *_: None)
+    assert (note.read_text(), synced) == ("-\twhole\n", [1])
+
+
 def test_unpacking_reads_each_block_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    package: Tree = {f"m{n:02}.py": f"TEXT = '{os.urandom(10_000).hex()}'\n" for n in range(30)}
-    package |= {f"{n:02}.txt": os.urandom(10_000).hex() for n in range(30)}
+    def files() -> Tree:
+        sources = {f"{n}.py": f"TEXT = '{os.urandom(10_000).hex()}'\n" for n in ("a", "b", "c", "x", "y", "z")}
+        return {"__init__.py": "", **sources, **{f"{n:02}.txt": os.urandom(10_000).hex() for n in range(9)}}
+
+    package = files() | {f"s{n}": files() for n in range(4)}
     package["__init__.py"] = "import os\nTEXT = open(os.path.join(os.path.dirname(__file__), '00.txt')).read()\n"
     out = tmp_path / "x.arc"
     pack([write_tree({"opens": package}, tmp_path / "root")], out)
@@ -206,7 +235,8 @@ def test_folder_that_is_swept_before_it_is_held(tmp_path: Path, monkeypatch: pyt
 
     monkeypatch.setattr(scratch, "_folders", [])
     monkeypatch.setattr(scratch, "tempfile", SimpleNamespace(mkdtemp=mkdtemp))
-    monkeypatch.setattr(scratch.os, "listdir", lambda parent: [f"{scratch._PREFIX}gone"])
+    os.mkfifo(tmp_path / f"{scratch._PREFIX}pipe")  # to open it would be to wait
+    monkeypatch.setattr(scratch.os, "listdir", lambda parent: [f"{scratch._PREFIX}{name}" for name in ("gone", "pipe")])
     assert scratch.scratch_folder("unit") == f"{made[1]}/unit"
 
 

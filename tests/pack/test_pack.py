@@ -114,7 +114,11 @@ def resolver(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     uv = shutil.which("uv", path=str(Path(sys.executable).parent)) or shutil.which("uv")
     if request.param == "uv" and uv is None:
         pytest.skip("uv is not installed")
-    monkeypatch.setattr(resolve, "shutil", SimpleNamespace(which=lambda name: uv if request.param == "uv" else None))
+    monkeypatch.setattr(
+        resolve,
+        "shutil",
+        SimpleNamespace(which=lambda name: uv if request.param == "uv" else None, rmtree=shutil.rmtree),
+    )
     return str(request.param)
 
 
@@ -158,6 +162,17 @@ def test_what_an_earlier_build_left_is_not_packed(tmp_path: Path, resolver: str)
     assert [file.name for file in (root / "build").rglob("*.py")] == ["gone.py"]
 
 
+def test_builds_do_not_mix(tmp_path: Path, resolver: str) -> None:
+    roots = []
+    for name in ("alpha", "beta"):
+        setup = f"from setuptools import setup\nsetup(name='{name}', version='1', packages=['{name}'])\n"
+        roots.append(write_tree({"setup.py": setup, name: {"__init__.py": ""}}, tmp_path / "100% $HOME ~" / name))
+    wheels = resolve.build_projects(roots, tmp_path / "wheels")
+    found = [[name for name in zipfile.ZipFile(wheel).namelist() if name.endswith(".py")] for wheel in wheels]
+    assert found == [["alpha/__init__.py"], ["beta/__init__.py"]]
+    assert not [path for root in roots for path in root.iterdir() if path.name.startswith(("build", ".archimport"))]
+
+
 def test_editable_requirement_is_refused(tmp_path: Path, project: Path, resolver: str) -> None:
     listing = tmp_path / "reqs.txt"
     listing.write_text(f"-e {project}\n")
@@ -181,6 +196,15 @@ def test_output_is_no_input_of_itself_through_a_link(tmp_path: Path, suffix: str
         pack([folder], out)
         with archimport.mount(out) as mounted:
             assert [entry.path for entry in mounted.store.walk() if "__pycache__" not in entry.path] == ["m.py"]
+
+
+def test_output_that_is_a_link_in_its_input_is_no_input(tmp_path: Path) -> None:
+    root = write_tree({"m.py": "x = 1\n"}, tmp_path / "root")
+    (root / "x.zip").symlink_to(root / "y.zip")
+    (root / "y.zip").touch()
+    for _ in range(2):
+        pack([root], root / "x.zip")
+        assert {name for name in contents(root / "y.zip") if "__pycache__" not in name} == {"m.py"}
 
 
 def test_two_folders(tmp_path: Path, folder: Path) -> None:
@@ -332,7 +356,7 @@ def test_startup_members_come_first(tmp_path: Path) -> None:
     assert ordered == ["app", "m20", "m10", "m25", "m07", "m00"]
     store = BundleStore(str(tmp_path / "run.arc"))
     recorded = tmp_path / "order"
-    recorded.write_bytes(store.read(store.lookup(".archimport/order")))
+    recorded.write_bytes(store.read(store.lookup(".archimport/order")) + b"gone.py\n")
     pack([root], tmp_path / "again.arc", order=recorded, **options)
     assert (tmp_path / "again.arc").read_bytes() == (tmp_path / "run.arc").read_bytes()
 

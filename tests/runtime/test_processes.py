@@ -512,6 +512,24 @@ def test_hook_of_the_app_sees_its_own_frames_alone(tmp_path: Path, entry: str, e
     assert done.stdout == f"{tmp_path}/x.arc/app.py True\n" * (1 if entry == "app:main" else 2)
 
 
+def test_hook_of_an_app_that_just_ends_is_left_alone(tmp_path: Path) -> None:
+    body = "import atexit, sys\nsys.excepthook = hook = print\natexit.register(lambda: print(sys.excepthook is hook))\n"
+    pack(
+        [write_tree({"app.py": f"{body}def main(): sys.exit(3)\n"}, tmp_path / "r")],
+        tmp_path / "x.arc",
+        entry="app:main",
+    )
+    assert run("-I", "-S", tmp_path / "x.arc").stdout == "True\n"
+
+
+def test_error_of_an_app_that_has_deleted_its_hook(tmp_path: Path) -> None:
+    root = write_tree({"app.py": "import sys\ndef main():\n    del sys.excepthook\n    1 / 0\n"}, tmp_path / "r")
+    pack([root], tmp_path / "x.arc", entry="app:main")
+    done = run("-I", "-S", tmp_path / "x.arc")
+    assert done.returncode == 1
+    assert "ZeroDivisionError" in done.stderr and "AttributeError" not in done.stderr
+
+
 def test_main_of_an_app_is_its_own(tmp_path: Path) -> None:
     source = "print(sorted(name for name in globals() if name[:2] != '__'), __spec__.name, __file__)\n"
     pack([write_tree({"app.py": source}, tmp_path / "r")], tmp_path / "x.arc", entry="app", no_unpack=["*"])
