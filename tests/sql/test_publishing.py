@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -485,7 +486,7 @@ def test_run_of_a_damaged_release_fails_in_one_line(sqlite, tmp_path: Path) -> N
     sqlite.publish({"app.py": source})
     command = [sys.executable, "-m", "archimport", "run", f"{sqlite.source}@{sqlite.name}", "-m", "app"]
     assert subprocess.run(command, check=True, capture_output=True).stdout == b"ran\n"
-    with sqlite3.connect(sqlite.source) as connection:
+    with closing(sqlite3.connect(sqlite.source, isolation_level=None)) as connection:
         connection.execute("UPDATE archimport_blob SET content = X'00' WHERE digest = ?", (digest(source).hex(),))
     done = subprocess.run(
         command, check=False, capture_output=True, text=True, env={**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
