@@ -11,7 +11,7 @@ from archimport.runtime.hook import install
 from archimport.runtime.opening import Alone
 from archimport.runtime.registry import check_folder, registry
 from archimport.runtime.schemes import file_request, schemes
-from archimport.runtime.store import Changes, Store
+from archimport.runtime.store import Changes, Snapshot, Store
 from archimport.runtime.unit import plan_of
 
 TYPE_CHECKING = False
@@ -101,6 +101,7 @@ class Mount:
     def __init__(self, path_entry: str, store: Store) -> None:
         self.path_entry = path_entry
         self.store = store
+        self._seen = store.snapshot()
         self._counts = [self]  # emptied in one step: threads may unmount at once
 
     def __enter__(self) -> Mount:
@@ -116,24 +117,32 @@ class Mount:
         return f"<Mount {str(self.path_entry)!r}>"
 
     def refresh(self, *, reload: bool = False) -> Changes:
-        """Move to what the container holds now, and give what changed; loaded modules stay as they are.
+        """Move to what the container holds now; return what changed since the last refresh, or since it was mounted.
 
-        With `reload` all that changed is compiled, then the loaded modules among it, and those that import them, are
-        executed again in their dictionaries, what they import first. If one raises, everything is as it was before,
-        and that is raised.
+        Loaded modules stay as they are. With `reload` the modules that were loaded from another content are compiled,
+        then they and those that import them are executed again in their dictionaries, what they import first. If one
+        raises, everything is as it was before, and that is raised.
         """
-        go_back = self.store.hold()
+        before = self.store.snapshot()
         changes = self.store.refresh()
+        after = self.store.snapshot()
+        if self._seen is not None and after is not None and after is not self._seen:
+            changes = Changes(self._seen.versions(), after.versions())
         self._forget(changes)
-        if reload and changes:
-            from archimport.runtime.reloading import reload_changed  # deferred: loads ast
+        if reload:
+            changes = self._reload(changes, before)
+        self._seen = after
+        return changes
 
-            try:
-                reload_changed(self.store, changes.changed)
-            except BaseException:
-                go_back()
-                self._forget(changes)
-                raise
+    def _reload(self, changes: Changes, before: Snapshot | None) -> Changes:
+        from archimport.runtime.reloading import reload_changed  # deferred: loads importlib.util
+
+        try:
+            changes.changed = tuple(sorted({*changes.changed, *reload_changed(self.store, changes.changed)}))
+        except BaseException:
+            self.store.restore(before)
+            self._forget(changes)
+            raise
         return changes
 
     def _forget(self, changes: Changes) -> None:
@@ -151,7 +160,7 @@ class Mount:
             raise ConfigError("a watch needs an interval of more than 0 seconds", store=self.store.location)
         from archimport.runtime.watch import Watch  # deferred: loads threading and logging
 
-        return Watch(self.store, callback, interval)
+        return Watch(self.store, callback, interval, self._seen)
 
     def unmount(self) -> None:
         """Take the path entry away with the last mount of it; modules that are loaded keep working. Idempotent."""

@@ -72,6 +72,21 @@ class Changes:
         return f"Changes(added={self.added}, changed={self.changed}, removed={self.removed})"
 
 
+class Snapshot:
+    """The content of a store at one time, kept to compare with and to go back to."""
+
+    __slots__ = ()
+
+    @property
+    def key(self) -> object:
+        """Stands for the content: equal keys, equal content."""
+        raise NotImplementedError
+
+    def versions(self) -> dict[str, object]:
+        """Return, for each path, a value that changes when the content does."""
+        raise NotImplementedError
+
+
 class Store:
     """A read-mostly tree of members.
 
@@ -125,12 +140,22 @@ class Store:
         """Look again at the container now, and give what changed."""
         return Changes()
 
-    def hold(self) -> Callable[[], None]:
-        """Give a function that brings back the content there is now, after a refresh that was not wanted."""
-        return lambda: None
+    def snapshot(self) -> Snapshot | None:
+        """Return the content that is read now; None where it never changes."""
+        return None
+
+    def restore(self, snapshot: Snapshot | None) -> None:
+        """Read again the content of a snapshot that this store made, after a refresh that failed."""
+
+    def version(self, entry: Entry) -> object:
+        """Return a value that changes when the content of an entry does."""
+        return entry.digest or (entry.size, entry.mtime)
+
+    def expect(self, entries: Iterable[Entry]) -> None:
+        """Fetch contents that will be read soon, perhaps twice, in few round trips; drop what was expected before."""
 
     def newest(self) -> object:
-        """Say which content `refresh` would move to, in anything that compares; None if there is no newer one."""
+        """Return the key of the content that `refresh` would move to; None if what is read is the newest."""
         return None
 
     def wait(self, seconds: float, stopped: Event) -> None:

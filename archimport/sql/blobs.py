@@ -33,6 +33,8 @@ _QUICK, _SLOW = 1.0, 4.0
 _MOST_LIKELY = 4096
 #: When more bytes than these wait for being asked for, they are let go before more come.
 _MOST_READY = 16 * _MIB
+#: So many bytes of what is expected are asked for in one statement.
+_EXPECTED = 4 * _MIB
 #: What is not larger stays when it was read: small files are often alike.
 _SMALL = 4096
 #: How a content is stored.
@@ -47,13 +49,14 @@ class Blobs:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._ready: dict[bytes, bytes] = {}
+        self._expected: dict[bytes, bytes] = {}
         self._sizes = _NEAR if database.local else _FAR
         self._step = self._sizes.index(_MIB)
 
     def read(self, entry: Entry, known: Iterable[Entry], guessed: Iterable[Entry]) -> bytes:
         """Give the verified content of `entry`; what is `known` to be read next comes too, then what is `guessed`."""
         key = entry.digest or b""
-        content = self._ready.get(key)
+        content = self._expected.get(key) or self._ready.get(key)
         if content is None and not self._database.local:
             content = cache.get(_CACHED, key.hex(), expected=key)
         if content is None:
@@ -61,6 +64,16 @@ class Blobs:
         if len(content) > _SMALL:
             self._ready.pop(key, None)
         return content
+
+    def expect(self, entries: Iterable[Entry]) -> None:
+        """Hold the contents of entries that are neither here nor in the user's cache until something else is expected.
+
+        What is wrong with one is raised when it is read.
+        """
+        wanted = {entry.digest: entry for entry in entries if not self._has(entry.digest or b"")}
+        groups = grouped(((entry, entry.size) for entry in wanted.values()), _EXPECTED)
+        contents = (content for group in groups for content in self.fetch(group).items())
+        self._expected = {key: content for key, content in contents if isinstance(content, bytes)}
 
     def _read_batch(self, entry: Entry, known: Iterable[Entry], guessed: Iterable[Entry]) -> bytes:
         start = time.monotonic()

@@ -5,14 +5,14 @@ from __future__ import annotations
 from archimport.runtime.errors import ArchimportError, ConfigError, StoreUnavailable
 from archimport.runtime.lock import Lock
 from archimport.runtime.names import check_name
-from archimport.runtime.store import Changes, Entry, Store
+from archimport.runtime.store import Changes, Entry, Snapshot, Store
 from archimport.sql import pin as pins
 from archimport.sql.blobs import Blobs, grouped
 from archimport.sql.startup import Startup
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterable, Iterator
     from threading import Event
 
     from archimport.sql.address import Address
@@ -39,7 +39,7 @@ def open_database(address: Address) -> Database:
 _moving = Lock()
 
 
-class _Opened:
+class _Opened(Snapshot):
     """What is read from: a `pin`, the `database` that has it, and its contents. Never changed, but replaced as one."""
 
     __slots__ = ("blobs", "database", "pin")
@@ -48,6 +48,15 @@ class _Opened:
         self.database = database
         self.pin = pin
         self.blobs = Blobs(database)
+
+    @property
+    def key(self) -> object:
+        """The digest of the release's manifest."""
+        return self.pin.manifest
+
+    def versions(self) -> dict[str, object]:
+        """Return the digest of each member."""
+        return {entry.path: entry.digest for entry in self.pin.index.files()}
 
 
 class SqlStore(Store):
@@ -153,16 +162,20 @@ class SqlStore(Store):
             with _moving:
                 if self._opened is before:  # else another thread moved meanwhile, perhaps further
                     self._opened = opened
-                    return Changes(_digests(before.pin), _digests(opened.pin))
+                    return Changes(before.versions(), opened.versions())
 
-    def hold(self) -> Callable[[], None]:
-        """Give a function that pins again the release that is pinned now."""
-        opened = self._opened
+    def snapshot(self) -> Snapshot:
+        """Return the release that is pinned now."""
+        return self._opened
 
-        def go_back() -> None:
-            self._opened = opened
+    def restore(self, snapshot: Snapshot | None) -> None:
+        """Pin the release of a snapshot again."""
+        if isinstance(snapshot, _Opened):
+            self._opened = snapshot
 
-        return go_back
+    def expect(self, entries: Iterable[Entry]) -> None:
+        """Fetch contents that will be read soon, in a statement for each 900."""
+        self._opened.blobs.expect(entries)
 
     def newest(self) -> object:
         """Say which release the channel points to, if it is not the pinned one."""
@@ -205,7 +218,3 @@ class SqlStore(Store):
         """Close the connection, and keep what start-up read for the next time."""
         self._startup.save()
         self._opened.database.close()
-
-
-def _digests(pin: Pin) -> dict[str, object]:
-    return {entry.path: entry.digest for entry in pin.index.files()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from archimport.runtime.digest import digest
 from archimport.runtime.errors import ArchimportError, ConfigError, FormatError
 from archimport.runtime.index import MemberIndex
-from archimport.runtime.store import Changes, Entry, Store
+from archimport.runtime.store import Changes, Entry, Snapshot, Store
 from archimport.sql.database import NoTableError
 from archimport.sql.schema import check_identifier
 
@@ -23,14 +23,23 @@ if TYPE_CHECKING:
 OPTIONS = frozenset({"name", "package", "revision", "source", "table"})
 
 
-class _Snapshot:
-    """What one statement gave: an `index` whose entries hold their content, and the `revisions` by module."""
+class _Snapshot(Snapshot):
+    """What one statement gave: an `index` whose entries hold their content, and the `revisions` by module, if any."""
 
     __slots__ = ("index", "revisions")
 
-    def __init__(self, entries: list[Entry], revisions: dict[str, str]) -> None:
+    def __init__(self, entries: list[Entry], revisions: dict[str, str] | None) -> None:
         self.index = MemberIndex(entries)
         self.revisions = revisions
+
+    @property
+    def key(self) -> object:
+        """The revisions; the contents where no column has revisions."""
+        return self.versions() if self.revisions is None else self.revisions
+
+    def versions(self) -> dict[str, object]:
+        """Return the digest of each source."""
+        return {entry.path: entry.digest for entry in self.index.files()}
 
 
 class TableStore(Store):
@@ -80,12 +89,13 @@ class TableStore(Store):
         return f"SELECT {quoted} FROM {{schema}}{self._database.quote(self._table)}"
 
     def _read_rows(self, query: Query) -> _Snapshot:
-        entries, revisions = [], {}
+        entries: list[Entry] = []
+        revisions: dict[str, str] = {}
         for name, source, *revision in query(self._select(self._columns), {}):
             entry = self._entry(name, source)
             entries.append(entry)
             revisions[str(name)] = str(revision)
-        return _Snapshot(entries, revisions)
+        return _Snapshot(entries, revisions if self._has_revisions else None)
 
     def _entry(self, name: object, source: object) -> Entry:
         """Give the entry of a row; a dot in its name leads into a package."""
@@ -119,31 +129,31 @@ class TableStore(Store):
             return
 
     def refresh(self) -> Changes:
-        """Read the table again if a revision changed, and give what else did."""
+        """Read the table again if a revision changed; return what else did."""
         before = self._snapshot
         self._database = self._database.current()
         if not self._has_revisions or self.newest() is not None:
             self._snapshot = self._read(self._read_rows)
-        return Changes(_digests(before), _digests(self._snapshot))
+        return Changes(before.versions(), self._snapshot.versions())
 
     def newest(self) -> object:
-        """Say which revisions the rows have now, if they are others; which contents, where no column has revisions."""
+        """Return the revisions that the rows have now, if they are others; contents where no column has revisions."""
         if not self._has_revisions:
-            contents = _digests(self._read(self._read_rows))
-            return None if contents == _digests(self._snapshot) else contents
-        columns = [self._columns[0], self._columns[2]]
-        rows = self._read(lambda query: query(self._select(columns), {}))
-        found = {str(name): str(revision) for name, *revision in rows}
-        return None if found == self._snapshot.revisions else found
+            found = self._read(self._read_rows).key
+        else:
+            columns = [self._columns[0], self._columns[2]]
+            rows = self._read(lambda query: query(self._select(columns), {}))
+            found = {str(name): str(revision) for name, *revision in rows}
+        return None if found == self._snapshot.key else found
 
-    def hold(self) -> Callable[[], None]:
-        """Give a function that brings back the rows as they are now."""
-        snapshot = self._snapshot
+    def snapshot(self) -> Snapshot:
+        """Return the rows that were read."""
+        return self._snapshot
 
-        def go_back() -> None:
+    def restore(self, snapshot: Snapshot | None) -> None:
+        """Go back to the rows of a snapshot."""
+        if isinstance(snapshot, _Snapshot):
             self._snapshot = snapshot
-
-        return go_back
 
     def describe(self) -> dict[str, object]:
         """Give table, package and size."""
@@ -162,7 +172,3 @@ class TableStore(Store):
     def close(self) -> None:
         """Close the connection."""
         self._database.close()
-
-
-def _digests(snapshot: _Snapshot) -> dict[str, object]:
-    return {entry.path: entry.digest for entry in snapshot.index.files()}

@@ -6,12 +6,12 @@ from archimport.runtime.errors import ArchimportError, ConfigError
 from archimport.runtime.file import ContainerFile
 from archimport.runtime.index import MemberIndex
 from archimport.runtime.names import check_name
-from archimport.runtime.store import Changes, Entry, Store
+from archimport.runtime.store import Changes, Entry, Snapshot, Store
 from archimport.zip import format as zip_format
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from archimport.zip.format import Member
 
@@ -24,10 +24,15 @@ def open_store(path: str, *, writable: bool = False) -> ZipStore:
     return ZipStore(path, writable=writable)
 
 
-class _Opened:
+class _Opened(Snapshot):
     """What is read from: a `file`, the `members` that its directory names, and their `index`. Replaced as one."""
 
     __slots__ = ("file", "index", "members")
+
+    @property
+    def key(self) -> object:
+        """The file that was opened, in the state it had then."""
+        return self.file.identity
 
     def __init__(self, path: str) -> None:
         self.file = ContainerFile(path)
@@ -39,6 +44,10 @@ class _Opened:
             self.file.close()
             exc.store = path
             raise
+
+    def versions(self) -> dict[str, object]:
+        """Return what the directory says of each member's content."""
+        return {entry.path: _version(entry) for entry in self.index.files()}
 
 
 class ZipStore(Store):
@@ -110,19 +119,23 @@ class ZipStore(Store):
         self._asked = object()
 
     def refresh(self) -> Changes:
-        """Read the archive's directory anew if it was replaced, and give what changed."""
-        before = _versions(self._opened.index)
+        """Read the archive's directory again if the file was replaced; return what changed."""
+        before = self._opened
         self._look_again()
-        return Changes(before, _versions(self._opened.index))
+        return Changes(before.versions(), self._opened.versions())
 
-    def hold(self) -> Callable[[], None]:
-        """Give a function that goes back to the archive that is open now, which stays readable after it is replaced."""
-        opened = self._opened
+    def snapshot(self) -> Snapshot:
+        """Return the archive that is open now, which stays readable after the file is replaced."""
+        return self._opened
 
-        def go_back() -> None:
-            self._opened = opened
+    def restore(self, snapshot: Snapshot | None) -> None:
+        """Read from the archive of a snapshot."""
+        if isinstance(snapshot, _Opened):
+            self._opened = snapshot
 
-        return go_back
+    def version(self, entry: Entry) -> object:
+        """Return size, time and checksum of a member."""
+        return _version(entry)
 
     def newest(self) -> object:
         """Say which file is there now, if it is another one than was opened."""
@@ -157,5 +170,5 @@ def _handle(entry: Entry) -> tuple[ContainerFile, Member]:
     return handle
 
 
-def _versions(index: MemberIndex) -> dict[str, object]:
-    return {entry.path: (entry.size, entry.mtime, _handle(entry)[1].crc) for entry in index.files()}
+def _version(entry: Entry) -> object:
+    return entry.size, entry.mtime, _handle(entry)[1].crc

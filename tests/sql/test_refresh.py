@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import logging
+import marshal
 import sys
 import threading
 import traceback
@@ -12,6 +14,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy
 from builders import STORES
+from servers import SERVERS
 
 import archimport
 from archimport.sql import history
@@ -362,3 +365,44 @@ def test_watch_stops_from_its_own_callback(sqlite) -> None:
     assert done.wait(20)
     watch._thread.join(20)
     assert not watch._thread.is_alive()
+
+
+MANY = {f"m{number:02}.py": f"import m{number + 1:02}\nvalue = 1\n" for number in range(60)} | {"m60.py": "value = 1\n"}
+
+
+@pytest.mark.parametrize("channel", ["sqlite", *SERVERS], indirect=True)
+@pytest.mark.parametrize("changed", [["m60.py"], list(MANY)], ids=["one", "all"])
+@pytest.mark.parametrize("is_cached", [True, False], ids=["cached", "uncached"])
+def test_reload_takes_few_round_trips(channel, changed: list[str], is_cached: bool, monkeypatch) -> None:
+    """However many modules are loaded or have changed: the pointer, the manifest, and the contents in one batch."""
+    if not is_cached:
+        monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null")
+    channel.publish(MANY)
+    mounted = channel.mount()
+    importlib.import_module("m00")
+    channel.publish(
+        {path: source.replace("1\n", "2\n") if path in changed else source for path, source in MANY.items()}
+    )
+    database, connections = mounted.store._opened.database, []
+    if channel.kind != "sqlite":
+        sqlalchemy.event.listen(database._engine, "connect", lambda *_: connections.append(1))
+    before = database.statements
+    mounted.refresh(reload=True)
+    assert database.statements - before <= 3
+    assert len(connections) <= 2
+    assert {sys.modules[f"m{number:02}"].value for number in range(61)} <= {1, 2}
+    assert sys.modules["m60"].value == 2
+
+
+def test_reload_of_what_has_no_source(sqlite, tmp_path: Path) -> None:
+    """What imports a changed module is found by its bytecode."""
+
+    def compiled(source: str) -> bytes:
+        return importlib.util.MAGIC_NUMBER + bytes(12) + marshal.dumps(compile(source, "m", "exec"))
+
+    sqlite.publish({"base.py": "value = 1\n", "user.pyc": compiled("from base import value")})
+    mounted = sqlite.mount()
+    user = importlib.import_module("user")
+    sqlite.publish({"base.py": "value = 2\n", "user.pyc": compiled("from base import value")})
+    mounted.refresh(reload=True)
+    assert user.value == 2
