@@ -1,8 +1,4 @@
-"""Reloading the modules whose content has changed: all that is new compiles first, and a failure leaves all as it was.
-
-What a module came from, which its loader knows, is compared with what the store has now: the store may have moved
-before anybody asked for a reload, since any library may call `importlib.invalidate_caches()`.
-"""
+"""Reloading the modules whose content has changed: all that is new compiles first, and a failure leaves all as it was."""
 
 from __future__ import annotations
 
@@ -12,33 +8,18 @@ from importlib.machinery import PathFinder
 from importlib.util import module_from_spec, resolve_name
 from modulefinder import ModuleFinder
 from types import CodeType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from archimport.runtime.bytecode import cached_member
-from archimport.runtime.finder import StoreFinder
 from archimport.runtime.lines import tell_linecache
+from archimport.runtime.loaded import LoadedModule, and_above, loaded_of
 from archimport.runtime.loader import LOADERS, StoreLoader
-from archimport.runtime.unit import plan_of
-from archimport.runtime.unpacked import Unpacked
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterator
     from types import ModuleType
 
     from archimport.runtime.store import Entry, Store
-
-
-class _Loaded(NamedTuple):
-    """A loaded module, and the `entry` that the store has for it now, None if it has none.
-
-    `is_stale` says whether that is another content than was loaded, `has_moved` whether it lies in another extracted
-    package now, or no longer in one.
-    """
-
-    module: ModuleType
-    entry: Entry | None
-    is_stale: bool
-    has_moved: bool
 
 
 def reload_changed(store: Store, paths: Collection[str]) -> set[str]:
@@ -49,7 +30,7 @@ def reload_changed(store: Store, paths: Collection[str]) -> set[str]:
     if any of its files has changed: they have other places then. Whatever compiling or executing raises passes through,
     after the dictionaries of the modules were restored and modules that were imported on the way were removed.
     """
-    loaded = _loaded_of(store)
+    loaded = loaded_of(store)
     stale = {
         name: now.entry.path for name, now in loaded.items() if now.entry and (now.is_stale or now.entry.path in paths)
     }
@@ -62,13 +43,11 @@ def reload_changed(store: Store, paths: Collection[str]) -> set[str]:
     return set(stale.values())
 
 
-def _reload(store: Store, loaded: dict[str, _Loaded], affected: set[str]) -> None:
+def _reload(store: Store, loaded: dict[str, LoadedModule], affected: set[str]) -> None:
     before = set(sys.modules)
-    codes = {
-        name: _code(store, now) for name, now in loaded.items() if name in affected
-    }  # raises before others are read
-    codes |= {name: _code(store, now) for name, now in loaded.items() if name not in affected}
-    imports = {name: set(_imports(codes[name], loaded[name].module)) & loaded.keys() for name in loaded}
+    changed_first = sorted(loaded, key=lambda name: name not in affected)
+    codes = {name: _code(store, loaded[name]) for name in changed_first}
+    imports = {name: set(_imports(codes[name], now.module)) & loaded.keys() for name, now in loaded.items()}
     while more := {name for name in loaded if imports[name] & affected} - affected:
         affected |= more
     saved = {name: (now.module, dict(now.module.__dict__)) for name, now in loaded.items() if name in affected}
@@ -90,58 +69,12 @@ def _reload(store: Store, loaded: dict[str, _Loaded], affected: set[str]) -> Non
 
 def _forget(store: Store, before: set[str]) -> None:
     """Forget the modules of a store that were not loaded before, those apart that other threads are importing."""
-    for name, (module, *_) in _loaded_of(store).items():
+    for name, (module, *_) in loaded_of(store).items():
         if name not in before and not getattr(module.__spec__, "_initializing", False):
             sys.modules.pop(name, None)
             package, _, child = name.rpartition(".")
             if getattr(sys.modules.get(package), child, None) is module:
                 delattr(sys.modules[package], child)
-
-
-def _loaded_of(store: Store) -> dict[str, _Loaded]:
-    """Return the modules of a store by name, those of its extracted packages too."""
-    modules = {name: module for name, module in list(sys.modules.items()) if isinstance(name, str)}
-    loaders = {name: getattr(getattr(module, "__spec__", None), "loader", None) for name, module in modules.items()}
-    tops = {name: loader for name, loader in loaders.items() if isinstance(loader, Unpacked) and loader.store is store}
-    found: dict[str, _Loaded] = {}
-    for name, loader in loaders.items():
-        if getattr(loader, "name", None) == name:  # under another name it is something else
-            path, version = _origin_of(name, loader, store, tops)
-            if path:
-                found[name] = _compared(store, modules[name], path, version)
-    return found
-
-
-def _origin_of(name: str, loader: object, store: Store, tops: Mapping[str, Unpacked]) -> tuple[str, object]:
-    """Return the member that a module was loaded from, if any, and its version: the unit, if it was extracted."""
-    if isinstance(loader, StoreLoader) and loader.store is store:
-        return loader.entry.path, store.version(loader.entry)
-    top = next((tops[above] for above in _and_above(name, ".") if above in tops), None)
-    file = getattr(loader, "path", None) or ""
-    if top is not None and file.startswith(f"{top.root}/"):
-        return file.removeprefix(f"{top.root}/"), top.unit
-    return "", None
-
-
-def _compared(store: Store, module: ModuleType, path: str, version: object) -> _Loaded:
-    entry = store.lookup(path) or _found_now(store, module.__name__, path)
-    if entry is None or entry.is_dir:
-        return _Loaded(module, None, is_stale=False, has_moved=False)  # it went: the module stays
-    extracted = plan_of(store).unpacked
-    unit = next((extracted[above] for above in _and_above(entry.path, "/") if above in extracted), None)
-    was_extracted = not isinstance(getattr(module.__spec__, "loader", None), StoreLoader)
-    has_moved = version != unit if unit is not None or was_extracted else False
-    is_stale = has_moved or (unit is None and (entry.path != path or version != store.version(entry)))
-    return _Loaded(module, entry, is_stale, has_moved)
-
-
-def _found_now(store: Store, name: str, path: str) -> Entry | None:
-    """Return the entry of a module whose member went: it may have become a package, or a module without source."""
-    directory = path.rpartition("/")[0]
-    if path.rpartition("/")[2].startswith("__init__."):
-        directory = directory.rpartition("/")[0]
-    spec = StoreFinder(store, directory, store.location, unpacks=False).find_spec(name)
-    return getattr(spec, "loader_state", None)
 
 
 def _follow(module: ModuleType) -> None:
@@ -160,7 +93,7 @@ def _read_for_code(store: Store, entry: Entry) -> Entry:
     return bytecode if bytecode is not None else entry
 
 
-def _code(store: Store, loaded: _Loaded) -> CodeType | None:
+def _code(store: Store, loaded: LoadedModule) -> CodeType | None:
     """Return the code of what the store has now, None for extension modules; raises what compiling raises."""
     entry, loader = loaded.entry, getattr(loaded.module.__spec__, "loader", None)
     if entry is None:
@@ -195,7 +128,7 @@ def _imports(code: CodeType | None, module: ModuleType) -> Iterator[str]:
     for kind, what in (found for part in _and_inner(code) for found in scan(part)):
         if kind == "absolute_import":
             names, base = what
-            yield from _and_above(base, ".")
+            yield from and_above(base, ".")
         elif kind == "relative_import":
             level, names, base = what
             try:
@@ -215,13 +148,6 @@ def _and_inner(code: CodeType | None) -> Iterator[CodeType]:
         for constant in code.co_consts:
             if isinstance(constant, CodeType):
                 yield from _and_inner(constant)
-
-
-def _and_above(name: str, separator: str) -> Iterator[str]:
-    """Return a module and the packages that it lies in, since `import a.b` binds `a`; or a member and its folders."""
-    while name:
-        yield name
-        name = name.rpartition(separator)[0]
 
 
 def _restore(module: ModuleType, saved: dict[str, object]) -> None:
