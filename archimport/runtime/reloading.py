@@ -1,4 +1,4 @@
-"""Reloading the modules whose content has changed: all that is new compiles first, and a failure leaves all as it was."""
+"""Reloading the modules whose content has changed: what is new compiles first, and a failure leaves all as it was."""
 
 from __future__ import annotations
 
