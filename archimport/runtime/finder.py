@@ -142,15 +142,19 @@ class StoreFinder:
 
 
 class ScriptFinder:
-    """Find one source of a store as `__main__`, and nothing else: what `runpy.run_path` is given may be a file."""
+    """Find one source of a store as `__main__`, and nothing else: what `runpy.run_path` is given may be a file.
 
-    def __init__(self, store: Store, entry: Entry) -> None:
+    `path` is the path entry that it was made for. Elsewhere on the path a file has no modules, as one of a directory.
+    """
+
+    def __init__(self, store: Store, entry: Entry, path: str) -> None:
         self.store = store
         self.entry = entry
+        self.path = path
 
     def find_spec(self, fullname: str, target: ModuleType | None = None) -> ModuleSpec | None:
-        """Give the spec of the source, if it is asked for as `__main__`."""
-        if fullname != "__main__":
+        """Return the spec of the source, if it is asked for as `__main__` and is what `run_path` has put first."""
+        if fullname != "__main__" or sys.path[:1] != [self.path]:
             return None
         origin = f"{self.store.location}/{self.entry.path}"
         loader = StoreLoader(fullname, origin, self.store, self.entry)

@@ -11,14 +11,14 @@ from archimport.runtime.errors import ArchimportError
 from archimport.runtime.finder import ScriptFinder, StoreFinder
 from archimport.runtime.lock import Lock
 from archimport.runtime.metadata import MetadataFinder
-from archimport.runtime.opening import is_being_opened, is_waited_for, open_entry
+from archimport.runtime.opening import Alone, is_being_opened, is_waited_for, open_entry
 from archimport.runtime.registry import registry
 from archimport.runtime.schemes import schemes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from _frozen_importlib import ModuleSpec
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterator
     from types import ModuleType
 
     from archimport.runtime.store import Store
@@ -76,7 +76,7 @@ def path_hook(entry: str) -> StoreFinder | ScriptFinder | Postponed:
     if there is None:
         raise ImportError("no such folder in the store", path=entry)
     if not there.is_dir:
-        return ScriptFinder(store, there)
+        return ScriptFinder(store, there, entry)
     return StoreFinder(store, folder, entry)
 
 
@@ -90,22 +90,30 @@ class Postponed:
         self.path = entry
 
     def find_spec(self, fullname: str, target: ModuleType | None = None) -> ModuleSpec | None:
-        """Give what the finder gives that the entry has by now; as long as it has none of ours, another hook's."""
-        finder: object = self if is_waited_for(self.path) else _first_finder(sys.path_hooks, self.path)
-        if isinstance(finder, Postponed):
-            finder = _first_finder((hook for hook in sys.path_hooks if hook is not path_hook), self.path)
-        else:  # nobody's too, which is not asked for again
-            sys.path_importer_cache[self.path] = finder  # type: ignore[assignment]  # whatever a hook gave
-        return None if finder is None else finder.find_spec(fullname, target)  # type: ignore[attr-defined]
+        """Return what the finder returns that the entry has by now; as long as it has none of ours, another hook's."""
+        if is_waited_for(self.path):
+            with Alone():  # our hook would wait, too
+                finder = self._finder()
+        else:
+            finder = self._finder()
+        return None if finder is None else finder.find_spec(fullname, target)  # type: ignore[attr-defined]  # as finders
+
+    def _finder(self) -> object:
+        finders = _finders(self.path)
+        finder = next(finders, None)
+        if not isinstance(finder, Postponed):  # nobody's too, which is not asked for again
+            sys.path_importer_cache[self.path] = finder  # type: ignore[assignment]  # whatever a hook returned
+            return finder
+        return next((other for other in finders if not isinstance(other, Postponed)), None)
 
 
-def _first_finder(hooks: Iterable[Callable[[str], object]], entry: str) -> object:
-    for hook in hooks:
+def _finders(entry: str) -> Iterator[object]:
+    """Return the finder of each hook that takes an entry: ours may be any of them, since others wrap hooks."""
+    for hook in sys.path_hooks:
         try:
-            return hook(entry)
+            yield hook(entry)
         except ImportError:  # not this one's
             continue
-    return None
 
 
 def _finder_of(entry: str) -> StoreFinder | None:

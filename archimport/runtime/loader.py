@@ -23,7 +23,7 @@ from archimport.runtime.location import member_of
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import CodeType
+    from types import CodeType, ModuleType
 
     from archimport.runtime.resources import StoreReader
     from archimport.runtime.store import Entry, Store
@@ -136,8 +136,15 @@ class StoreLoader(SourceLoader):
         """Give the module's code: bound bytecode if it is fresh, else through the user's cache, else compiled."""
         return self._bound_code() or self._compiled_code()
 
-    def get_resource_reader(self, fullname: str) -> StoreReader:
-        """Give the reader of the folder that the module lies in (importlib.resources)."""
+    if hasattr(SourceLoader, "load_module"):  # which went with Python 3.15
+
+        def load_module(self, fullname: str | None = None) -> ModuleType:
+            """Import the module as programs did before PEP 451; the name may be left out, as with loaders of files."""
+            self._check_name(fullname)
+            return super().load_module(fullname or self.name)
+
+    def get_resource_reader(self, fullname: str | None = None) -> StoreReader:
+        """Return the reader of the folder that the module lies in (importlib.resources)."""
         from archimport.runtime.resources import StoreReader  # deferred: loads importlib.resources
 
         self._check_name(fullname)

@@ -8,6 +8,7 @@ import importlib.abc
 import importlib.util
 import inspect
 import linecache
+import marshal
 import os
 import runpy
 import sys
@@ -115,6 +116,17 @@ def test_run_path(place: Place) -> None:
     assert runpy.run_path(entry)["value"] == 7
 
 
+@pytest.mark.parametrize("name", ["inner.whl", "script.py"])
+@pytest.mark.parametrize("position", [0, 99])
+def test_file_on_the_path_is_no_program(place: Place, name: str, position: int, tmp_path: Path) -> None:
+    entry = place.add({"tools": {name: "value = 1\n"}})
+    sys.path.insert(position, f"{entry}/tools/{name}")
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(ImportError, match="can't find '__main__' module"):
+        runpy.run_path(str(empty))
+
+
 def test_run_path_of_a_script(place: Place) -> None:
     """Not of the `__main__` that lies at the root."""
     entry = place.add({"__main__.py": "what = 'root'", "tools": {"script.py": "what = __name__, __file__"}})
@@ -168,3 +180,23 @@ def test_get_data_stays_inside(store_place: Place, tmp_path: Path) -> None:
     for path in (str(outside), f"{entry}/../secret.txt", "../secret.txt"):
         with pytest.raises(FileNotFoundError):
             get_data(path)
+
+
+@pytest.mark.parametrize("file", ["mod.py", "mod.pyc"])
+def test_names_may_be_left_out(place: Place, file: str, tmp_path: Path) -> None:
+    """As with loaders of files, where they are of use (`load_module` went with Python 3.15)."""
+    code = compile("value = 1\n", "mod.py", "exec")
+    pyc = importlib.util.MAGIC_NUMBER + bytes(12) + marshal.dumps(code)
+    place.add({file: pyc if file.endswith("c") else "value = 1\n"})
+    loader = importlib.util.find_spec("mod").loader
+    for method in ("get_filename", "get_resource_reader", "load_module"):
+        if not (method == "load_module" and sys.version_info >= (3, 15)):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)
+                assert (
+                    repr(getattr(loader, method)()).partition(" object")[0]
+                    == repr(getattr(loader, method)("mod")).partition(" object")[0]
+                )
+            with pytest.raises(ImportError, match="cannot handle other"):
+                getattr(loader, method)("other")
+    assert hasattr(loader, "load_module") is (sys.version_info < (3, 15))

@@ -12,10 +12,11 @@ import traceback
 from pathlib import Path
 
 import pytest
-from builders import STORES, MemoryStore, build_bundle, build_zip, build_zip_with_folders
+from builders import STORES, MemoryStore, build_bundle, build_sqlite, build_zip, build_zip_with_folders
 from conftest import Place
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from trees import write_tree
 
 import archimport
 from archimport.bundle.store import BundleStore
@@ -33,6 +34,34 @@ def test_install_is_idempotent_and_first() -> None:
     archimport.uninstall()
     archimport.uninstall()
     assert path_hook not in sys.path_hooks
+
+
+@pytest.mark.parametrize("form", ["zip://{}.zip", "{}.arc", "sqlite:///{}.db", "{}.db", "{}"])
+@pytest.mark.parametrize("is_mounted", [True, False], ids=["mounted", "on the path"])
+def test_hooks_may_be_wrapped(form: str, is_mounted: bool, tmp_path: Path) -> None:
+    """As tools do that watch imports; more than once, and before or after a store is opened."""
+
+    def wrap() -> None:
+        sys.path_hooks[:] = [lambda entry, hook=hook: hook(entry) for hook in sys.path_hooks]
+        sys.path_importer_cache.clear()
+
+    base = tmp_path / "store"
+    for build in (build_zip, build_bundle, build_sqlite):
+        build(TREE, base)
+    write_tree(TREE, base)
+    archimport.install()
+    wrap()
+    if is_mounted and form != "{}":
+        archimport.mount(form.format(base))
+        wrap()
+    else:
+        sys.path.insert(0, form.format(base))
+    module = importlib.import_module("mod")
+    wrap()
+    importlib.invalidate_caches()
+    assert importlib.reload(module).value == 1
+    with pytest.raises(ModuleNotFoundError):
+        importlib.import_module("absent")
 
 
 @pytest.mark.parametrize(
