@@ -6,7 +6,7 @@ import os
 import sys
 
 from archimport.runtime import mount
-from archimport.runtime.entries import drop_replaced_modules, lead_path
+from archimport.runtime.entries import drop_modules_of_environment, drop_modules_of_ours, lead_path
 from archimport.runtime.errors import ArchimportError, ConfigError
 from archimport.runtime.garbage import HeldBack, spare_last_collections
 from archimport.runtime.names import join
@@ -20,10 +20,11 @@ if TYPE_CHECKING:
     from archimport.runtime.store import Store
 
 
-def run_bundle(archive: str, path: list[str]) -> None:
+def run_bundle(archive: str, path: list[str], before: Collection[str]) -> None:
     """Run the app of a bundle that was started as a file; never returns normally.
 
-    `path` is what `sys.path` had behind the file: an app that was packed open gets it back. A typed error is one line
+    `path` is what `sys.path` had behind the file: an app that was packed open gets it back. `before` are the names of
+    the modules that the interpreter had loaded. A typed error is one line
     on stderr and exit status 1. The app's own errors and exit status pass through.
     """
     location = os.path.realpath(archive)
@@ -36,7 +37,8 @@ def run_bundle(archive: str, path: list[str]) -> None:
             raise ConfigError("the bundle has no entry point", store=location, hint="pack it with -e or -c")
         lead_path(mount.PathEntry(location, location, {}, store), path if sees_environment(store) else sys.path[1:])
         if not sees_environment(store):
-            drop_replaced_modules(store)
+            drop_modules_of_environment(store)
+        drop_modules_of_ours(store, "", before)
         run_entry(entry)
 
     exit_in_one_line(run, [location], os.path.basename(archive))

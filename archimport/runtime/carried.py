@@ -67,7 +67,7 @@ class CarriedRuntime:
 
 def run(archive: str, table: "Table") -> None:
     """Run the app of the bundle that was started."""
-    path = sys.path[1:]
+    path, before = sys.path[1:], {*sys.modules}
     sys.path[1:] = standard_library(path)  # the runtime is searched for nowhere else, whatever the environment says
     _drop_other_runtime()
     runtime = CarriedRuntime(archive, table)
@@ -75,7 +75,7 @@ def run(archive: str, table: "Table") -> None:
     runtime.load_first()
     from archimport.runtime.app import run_bundle
 
-    run_bundle(archive, path)
+    run_bundle(archive, path, before)
 
 
 def standard_library(path: list[str]) -> list[str]:

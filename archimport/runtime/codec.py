@@ -6,12 +6,16 @@ a decompressor says about damage is an IntegrityError.
 
 from __future__ import annotations
 
+import _imp
+import sys
 import zlib
+from _frozen_importlib_external import PathFinder
 
 from archimport.runtime.errors import ConfigError, IntegrityError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from _frozen_importlib import ModuleSpec
     from collections.abc import Callable, Iterable
     from types import ModuleType
     from typing import Protocol
@@ -90,9 +94,9 @@ def zstd_content_size(data: bytes) -> int | None:
     return int.from_bytes(data[start : start + width], "little") + (256 if width == 2 else 0)
 
 
-#: Where a codec's decoder may be, the interpreter's own first. zstd's is a C module, from Python 3.14; the package
-#: around it would cost as much as what it reads.
-_PLACES = {"bzip2": ("bz2",), "lzma": ("lzma",), "zstd": ("_zstd", "backports.zstd._zstd")}
+#: Where a codec's decompressor may be, the interpreter's own first: C modules, since the modules around them may be
+#: called as a program calls its own, and that of zstd costs as much as what it reads.
+_PLACES = {"bzip2": ("_bz2",), "lzma": ("_lzma",), "zstd": ("_zstd", "backports.zstd._zstd")}
 _modules: dict[str, ModuleType | None] = {}
 
 
@@ -126,11 +130,34 @@ def _module(name: str) -> ModuleType:
 def _import(places: Iterable[str]) -> ModuleType | None:
     for place in places:
         try:
-            module: ModuleType = __import__(place, fromlist=("x",))
+            module = _load_privately(place) if "." in place else __import__(place)
         except ImportError:
             continue
-        return module
+        if module is not None:
+            return module
     return None
+
+
+def _load_privately(name: str) -> ModuleType | None:
+    """Load a C module without its packages, under no name: a program may have such packages of its own."""
+    loaded = sys.modules.get(name)
+    spec = _find_privately(name) if loaded is None else None
+    return loaded if spec is None else load_extension(spec)
+
+
+def _find_privately(name: str) -> ModuleSpec | None:
+    parent = name.rpartition(".")[0]
+    if not parent:
+        return PathFinder.find_spec(name)
+    package = _find_privately(parent)
+    return package and PathFinder.find_spec(name, package.submodule_search_locations)
+
+
+def load_extension(spec: ModuleSpec) -> ModuleType:
+    """Load the C module of a spec, without a name in `sys.modules`; ImportError if that cannot be."""
+    module: ModuleType = _imp.create_dynamic(spec)
+    _imp.exec_dynamic(module)
+    return module
 
 
 def _bounded(decoder: _Decompressor, data: bytes, size: int, error: type[Exception]) -> bytes:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import _imp
 import sys
 from _frozen_importlib import ModuleSpec
 from _frozen_importlib_external import EXTENSION_SUFFIXES
 
+from archimport.runtime.codec import load_extension
 from archimport.runtime.errors import ArchimportError, ConfigError
 from archimport.runtime.memory import file_in_memory
 from archimport.runtime.unit import OWN
@@ -44,6 +44,4 @@ def carried_decoder(store: Store) -> ModuleType | None:
 
 def _load(path: str) -> ModuleType:
     """Load it without its package, whose modules would cost as much again."""
-    module: ModuleType = _imp.create_dynamic(ModuleSpec("backports.zstd._zstd", None, origin=path))
-    _imp.exec_dynamic(module)
-    return module
+    return load_extension(ModuleSpec("backports.zstd._zstd", None, origin=path))

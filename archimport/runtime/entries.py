@@ -12,6 +12,8 @@ from archimport.runtime.registry import registry
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
     from archimport.runtime.store import Store
 
 #: How often each entry is mounted, and the string on `sys.path` whose place it took.
@@ -65,15 +67,30 @@ def lead_path(entry: str, path: list[str]) -> None:
     sys.path[:] = [entry, *path]
 
 
-def drop_replaced_modules(store: Store) -> None:
-    """Forget modules that the store has and that something else was loaded for: a `.pth` file runs before any app."""
-    finder = StoreFinder(store, "", store.location)
+def drop_modules_of_environment(store: Store) -> None:
+    """Remove modules that the store has and that something else was loaded for: a `.pth` file runs before any app."""
     own = f"{store.location}{os.sep}"
+    names = []
     for name in [name for name in list(sys.modules) if "." not in name]:
         origin = getattr(getattr(sys.modules.get(name), "__spec__", None), "origin", None) or ""
         is_library = os.path.dirname(origin.removesuffix("__init__.py").rstrip("/\\")) in sys.path
-        if not os.path.isabs(origin) or is_library or os.path.realpath(origin).startswith(own):
-            continue
+        if os.path.isabs(origin) and not is_library and not os.path.realpath(origin).startswith(own):
+            names.append(name)
+    _drop_modules(store, "", names)
+
+
+def drop_modules_of_ours(store: Store, folder: str, before: Collection[str]) -> None:
+    """Remove modules of the standard library that were loaded to open a store, where the store has its own ones.
+
+    `before` are the names that were loaded before that.
+    """
+    new = [name for name in list(sys.modules) if name not in before]
+    _drop_modules(store, folder, [name for name in new if name in sys.stdlib_module_names and name[0] != "_"])
+
+
+def _drop_modules(store: Store, folder: str, names: Iterable[str]) -> None:
+    finder = StoreFinder(store, folder, store.location, unpacks=False)
+    for name in names:
         if finder.find_spec(name) is not None:
             for loaded in list(sys.modules):
                 if loaded == name or loaded.startswith(f"{name}."):

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import os
+import sys
 from _frozen_importlib_external import PathFinder
 
-from archimport.runtime.entries import discard_unmounted, forget_finders, put_on_path, take_off_path
+from archimport.runtime.entries import (
+    discard_unmounted,
+    drop_modules_of_ours,
+    forget_finders,
+    put_on_path,
+    take_off_path,
+)
 from archimport.runtime.errors import ArchimportError, ConfigError
 from archimport.runtime.hook import install
 from archimport.runtime.opening import Alone
@@ -178,6 +185,7 @@ def mount(source: str | os.PathLike[str] | Store | Engine, /, *, position: int =
     that is there already stays where it is. Raises what opening raises: ConfigError, FormatError, StoreUnavailable
     and their kin.
     """
+    before = {*sys.modules}
     install()
     options = {name: value for name, value in options.items() if value is not None}
     while True:
@@ -189,6 +197,8 @@ def mount(source: str | os.PathLike[str] | Store | Engine, /, *, position: int =
             raise
         forget_finders(store.location)
         if put_on_path(entry, position, store):
+            if not position:  # else what is before it on the path may have been meant
+                drop_modules_of_ours(store, folder, before)
             return Mount(entry, store)
 
 
