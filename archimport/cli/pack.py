@@ -77,8 +77,8 @@ def command(
     """
     if not output.endswith((".arc", ".zip")) and split_release(output)[1]:
         raise ConfigError(f"pack writes no release or channel by name: {output!r}", hint="archimport publish does")
-    with needs_extra():
-        from archimport.pack.build import pack
+    from archimport.pack.build import pack  # deferred: other commands do without
+
     with show_progress() as progress:
         packed = pack(
             inputs,
@@ -111,24 +111,13 @@ def command(
 
 
 @contextlib.contextmanager
-def needs_extra() -> Iterator[None]:
-    """Let an import within that fails say which extra has what is missing."""
-    try:
-        yield
-    except ModuleNotFoundError as exc:
-        if (exc.name or "").startswith("archimport"):
-            raise
-        raise ConfigError(f"packing needs {exc.name}", hint="pip install 'archimport[pack]'") from None
-
-
-@contextlib.contextmanager
 def show_progress() -> Iterator[Callable[[str], object]]:
     """Show the stage on a terminal, and nothing on a pipe."""
     if not sys.stderr.isatty():
         yield str
         return
-    with needs_extra():
-        from rich.console import Console
+    from rich.console import Console  # deferred: only for a terminal
+
     with Console(stderr=True).status("packing") as status:
         yield status.update
 

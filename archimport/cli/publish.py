@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from archimport.cli.database import address_on_channel, channel_option, database_argument, message_option
-from archimport.cli.pack import input_options, needs_extra, show_progress
+from archimport.cli.pack import input_options, show_progress
 from archimport.cli.store import json_option, print_json, split_release
 
 
@@ -37,8 +37,8 @@ def command(
 
     URL is a SQLite file, a SQLAlchemy URL or sql:NAME. Processes that run go on with the release they have.
     """
-    with needs_extra():
-        from archimport.pack.publish import publish
+    from archimport.pack.publish import publish  # deferred: other commands do without
+
     with show_progress() as progress:
         address_on_channel(database, channel)  # or ConfigError: a release, or two channels
         source, options = split_release(database)
