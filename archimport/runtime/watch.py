@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from archimport.runtime.store import Snapshot, Store
 
 _log = logging.getLogger("archimport")
-#: In seconds: how long a fork waits for a callback, which may be in the middle of a reload.
+#: In seconds: how long a fork waits for a callback, which may be in the middle of a reload, or for a look at the store.
 _FORK_LIMIT = 10.0
 
 
@@ -33,7 +33,7 @@ class Watch:
         self._callback = callback
         self._interval = interval
         self._seen = seen and seen.key
-        self._calling = threading.RLock()
+        self._busy = threading.RLock()
         self._start()
         _running.add(self)
 
@@ -78,8 +78,9 @@ class Watch:
 
     def _newest(self) -> object:
         """Return the key of the newest content, whoever else has moved the store to it."""
-        newest = self._store.newest()
-        return newest if newest is not None else self._read_now()
+        with self._busy:
+            newest = self._store.newest()
+            return newest if newest is not None else self._read_now()
 
     def _read_now(self) -> object:
         snapshot = self._store.snapshot()
@@ -87,7 +88,7 @@ class Watch:
 
     def _call_back(self) -> bool:
         """Call back, and return whether that went well: what did not is told again."""
-        with self._calling:
+        with self._busy:
             try:
                 self._callback()
             except BaseException:  # noqa: BLE001 - SystemExit too, which a reloaded module may raise
@@ -97,15 +98,15 @@ class Watch:
             return True
 
     def before_fork(self) -> None:
-        """Wait for a callback: a child must not get half of a reload, nor the locks of the modules in it."""
-        self._has_paused = self._calling.acquire(timeout=_FORK_LIMIT)
+        """Wait until this only waits: a child must get neither half of a reload, nor locks of modules and drivers."""
+        self._has_paused = self._busy.acquire(timeout=_FORK_LIMIT)
 
     def after_fork(self, *, is_child: bool) -> None:
         """Go on, in the child with a thread of its own, unless the child is what the callback forked."""
         if self._has_paused:
-            self._calling.release()
+            self._busy.release()
         if is_child and threading.current_thread() is not self._thread:
-            self._calling = threading.RLock()
+            self._busy = threading.RLock()
             try:
                 self._start()
             except RuntimeError as exc:  # no more threads, or the process is ending
