@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from archimport.runtime.errors import FormatError
+from archimport.runtime.errors import FormatError, LimitError
 from archimport.runtime.names import check_names
 from archimport.runtime.store import Entry
 
@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, KeysView, Sequence
 
     _Names = list[str]  # `list` is a method below
+
+#: What the directories that paths imply may take: their lengths, and what each takes beside its name.
+MAX_DIRECTORIES, _DIRECTORY = 64 << 20, 64
 
 
 class MemberIndex:
@@ -27,8 +30,9 @@ class MemberIndex:
         entries = tuple(entries)
         files = [entry for entry in entries if not entry.is_dir]
         paths, folders = [entry.path for entry in files], [entry.path for entry in entries if entry.is_dir]
+        self._check_names(paths, folders)
         self._build(paths, files, folders)
-        self._check(paths, folders)
+        self._check_kinds()
 
     def _build(self, paths: Sequence[str], rows: Iterable[object], folders: Collection[str] = ()) -> None:
         """Take files by path, each with what `_entry` makes its entry of, and folders that may be empty."""
@@ -36,11 +40,14 @@ class MemberIndex:
         self._folders = with_parents({*folders, *[path.rpartition("/")[0] for path in paths]})
         self._children: dict[str, Sequence[str]] | None = None
 
-    def _check(self, paths: Sequence[str], folders: Collection[str] = ()) -> None:
-        for named in (paths, folders):
+    def _check_names(self, *names: Collection[str]) -> None:
+        """Raise FormatError or LimitError for names that cannot be; before `_build`, which costs what they ask for."""
+        for named in names:
             check_names(named)
             if len(set(named)) != len(named):
                 raise FormatError("member occurs twice", member=_first_again(named))
+
+    def _check_kinds(self) -> None:
         for path in self._rows.keys() & self._folders:
             raise FormatError("member is both a file and a folder", member=path)
 
@@ -79,13 +86,17 @@ class MemberIndex:
 
 
 def with_parents(folders: Iterable[str]) -> set[str]:
-    """Give folders and all that they lie in, the root too."""
+    """Return folders and all that they lie in, the root too; LimitError if those are too many."""
     found = {""}
+    room = MAX_DIRECTORIES
     for folder in folders:
         parent = folder
         while parent not in found:
             found.add(parent)
+            room -= _DIRECTORY + len(parent)
             parent = parent.rpartition("/")[0]
+        if room < 0:
+            raise LimitError("too many directories", member=folder)
     return found
 
 

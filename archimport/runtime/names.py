@@ -30,10 +30,9 @@ def check_name(name: str) -> str:
         length = len(name.encode())
     except UnicodeEncodeError:
         raise FormatError(f"member name is no Unicode text: {name!r}") from None
-    parts = name.split("/")
-    if length > MAX_NAME or len(parts) > MAX_DEPTH:
+    if length > MAX_NAME or name.count("/") >= MAX_DEPTH:  # before anything is made of its parts
         raise LimitError(f"member name is longer than {MAX_NAME} bytes or {MAX_DEPTH} parts: {name[:40]!r}...")
-    if not _PARTS_REFUSED.isdisjoint(parts) or not CONTROL_CHARACTERS.isdisjoint(name):
+    if not _PARTS_REFUSED.isdisjoint(name.split("/")) or not CONTROL_CHARACTERS.isdisjoint(name):
         raise FormatError(f"member name is not allowed: {name!r}")
     if "\\" in name or name[1:2] == ":":
         raise FormatError(f"member name is not allowed: {name!r}")
@@ -46,11 +45,16 @@ _TEXTS_REFUSED = ("//", "/./", "/../", "\\", ":")
 
 def check_names(names: Collection[str]) -> None:
     """Raise what `check_name` raises for the first of many names that cannot be a member's; plain ones cost little."""
-    text = f"/{'/ /'.join(names)}/" if names else ""
-    is_plain = text.isascii() and text.isprintable() and not any(refused in text for refused in _TEXTS_REFUSED)
-    if not is_plain or max(map(len, names), default=0) > MAX_DEPTH:
+    if not are_plain(names):
         for name in names:
             check_name(name)
+
+
+def are_plain(names: Collection[str]) -> bool:
+    """Return whether all names are allowed, as a cheap look tells; `check_name` has to look at them if not."""
+    text = f"/{'/ /'.join(names)}/" if names else ""
+    is_plain = text.isascii() and text.isprintable() and not any(refused in text for refused in _TEXTS_REFUSED)
+    return is_plain and max(map(len, names), default=0) <= MAX_DEPTH
 
 
 def normalise(path: str) -> str | None:

@@ -40,9 +40,11 @@ class ManifestIndex(MemberIndex):
             raise FormatError("not a manifest of version 1") from exc
         if content[: len(_MAGIC)] != _MAGIC or rest or len(paths) != count or paths != sorted(paths):
             raise FormatError("not a manifest of version 1")
+        if not is_checked:
+            self._check_names(paths)
         self._build(paths, range(_START, end, _RECORD.size))
         if not is_checked:
-            self._check(paths)
+            self._check_kinds()
             self._check_bytecode()
 
     def _entry(self, path: str, row: object) -> Entry:
