@@ -32,8 +32,11 @@ def command(old: str, new: str, as_json: bool) -> None:
 
 def _digests(source: str) -> dict[str, object]:
     store, folder = open_store(source)
-    return {entry.path[len(folder) :].lstrip("/"): _digest(store, entry) for entry in store.walk(folder)}
+    entries = [*store.walk(folder), *store.odd(folder)]
+    return {entry.path.removeprefix(f"{folder}/" if folder else ""): _digest(store, entry) for entry in entries}
 
 
-def _digest(store: Store, entry: Entry) -> bytes:
+def _digest(store: Store, entry: Entry) -> object:
+    if entry.problem:  # all that is known of it
+        return entry.problem.message, entry.size, entry.mtime
     return entry.digest or digest(store.read(entry))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from archimport.cli.store import open_store, store_argument
+from archimport.cli.store import odd_line, open_store, store_argument
 from archimport.runtime.atomic import replace_file
 from archimport.runtime.errors import ConfigError, FormatError
 from archimport.runtime.unit import OWN
@@ -31,17 +31,19 @@ _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNOREC
 @click.argument("output", type=click.Path(path_type=Path), required=False)
 @click.option("-o", "--output", "option", type=click.Path(path_type=Path), help="The folder, as pack names its output.")
 def command(store: str, output: Path | None, option: Path | None) -> None:
-    """Write the members of STORE to the folder OUTPUT, which must be new or empty."""
+    """Write the members of STORE to the folder OUTPUT, which must be new or empty; name those that cannot be read."""
     output = output or option
     if output is None:
         raise click.UsageError("name the folder to write to")
     opened, folder = open_store(store)
     count = extract(opened, folder, output)
+    for entry in opened.odd(folder):
+        click.echo(f"archimport: skipped: {odd_line(entry)}", err=True)
     click.echo(f"{count} files in {output}")
 
 
 def extract(store: Store, folder: str, output: Path) -> int:
-    """Write every file below `folder` of a store into the new or empty folder `output`, and give their number.
+    """Write every file below `folder` that can be read into the new or empty folder `output`, and give their number.
 
     What archimport wrote down for itself stays out: the result is the tree that was packed, with its bytecode.
     All names are checked before anything is written: FormatError if one is no name that every file system takes, or if
@@ -49,7 +51,7 @@ def extract(store: Store, folder: str, output: Path) -> int:
     """
     entries = [entry for entry in store.walk(folder) if not entry.path.startswith(OWN)]
     seen: dict[str, str] = {}
-    for entry in entries:
+    for entry in (*entries, *store.odd(folder)):
         if not all(_is_safe(part) for part in entry.path.split("/")):
             raise FormatError("member name cannot be a file's", store=store.location, member=entry.path)
         other = seen.setdefault(unicodedata.normalize("NFKC", entry.path).casefold(), entry.path)

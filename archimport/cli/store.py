@@ -68,4 +68,12 @@ def as_dict(entry: Entry) -> dict[str, object]:
     row: dict[str, object] = {"path": entry.path, "size": entry.size}
     if entry.digest:
         row["blake2b"] = entry.digest.hex()
+    if entry.problem:
+        row["problem"] = entry.problem.message
     return row
+
+
+def odd_line(entry: Entry) -> str:
+    """Return the line that names an odd member and its problem; a name may hold what a terminal obeys."""
+    name = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in entry.path)
+    return f"{name}  (odd: {entry.problem})"

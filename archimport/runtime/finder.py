@@ -70,6 +70,8 @@ class StoreFinder:
             portion = ModuleSpec(fullname, None, is_package=True)
             portion.submodule_search_locations = [f"{self.store.location}/{path}"]
             return portion
+        if folder is not None and folder.problem is not None:  # a link to a package, perhaps
+            self.store.read(folder)  # raises that: what the next path entry has is another one
         return None
 
     def _spec(self, fullname: str, entry: Entry, loader: type[StoreLoader], package: str | None) -> ModuleSpec:

@@ -163,7 +163,7 @@ class StoreLoader(SourceLoader):
     def _bound_code(self) -> CodeType | None:
         member = bytecode.cached_member(self.entry.path)
         cached = self.store.lookup(member) if member and not self._is_transformer() else None
-        if cached is None or cached.is_dir:
+        if cached is None or cached.is_dir or cached.problem is not None:
             return None
         try:
             pyc = self.store.read(cached)

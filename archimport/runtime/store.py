@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from threading import Event
 
+    from archimport.runtime.errors import ArchimportError
     from archimport.runtime.unit import Plan
 
 
@@ -18,9 +19,10 @@ class Entry:
     `path` is relative to the store's root, with `/` between names and no `..`; the root itself is `""`. `size` is in
     bytes. `mtime` is any number that changes when the content does (seconds, a revision). `digest` is the BLAKE2b-256
     of the content where the store knows it without reading. `handle` is the store's own: how it finds the bytes.
+    `problem` is what `read` raises, where the store knows without reading that the file cannot be read: it is odd.
     """
 
-    __slots__ = ("digest", "handle", "is_dir", "mtime", "path", "size")
+    __slots__ = ("digest", "handle", "is_dir", "mtime", "path", "problem", "size")
 
     def __init__(
         self,
@@ -31,6 +33,7 @@ class Entry:
         mtime: int = 0,
         digest: bytes | None = None,
         handle: object = None,
+        problem: ArchimportError | None = None,
     ) -> None:
         self.path = path
         self.is_dir = is_dir
@@ -38,6 +41,7 @@ class Entry:
         self.mtime = mtime
         self.digest = digest
         self.handle = handle
+        self.problem = problem
 
     def __reduce__(self) -> tuple[Callable[..., Entry], tuple[object, ...]]:
         """Pickle what another process can use: not how this store finds the bytes."""
@@ -178,10 +182,14 @@ class Store:
         """Let go of what the store holds open. Loaded modules may not read from it afterwards."""
 
     def walk(self, folder: str = "") -> Iterator[Entry]:
-        """Give every file below `folder`, sorted by path."""
+        """Return every file below `folder` that can be read, sorted by path."""
         for name in self.list(folder):
             entry = self.lookup(f"{folder}/{name}" if folder else name)
             if entry is not None and entry.is_dir:
                 yield from self.walk(entry.path)
-            elif entry is not None:
+            elif entry is not None and entry.problem is None:
                 yield entry
+
+    def odd(self, folder: str = "") -> Iterable[Entry]:
+        """Return the files below `folder` that have a `problem`, sorted by path: some have names that no file has."""
+        return ()

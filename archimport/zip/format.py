@@ -1,7 +1,11 @@
-"""The zip format (PKWARE APPNOTE 6.3.10), read strictly: an archive has one meaning or none.
+"""The zip format (PKWARE APPNOTE 6.3.10): a directory has one meaning or none, and a member that is odd stands alone.
 
-What several readers read differently is refused: two end records, a comment with one in it, members that overlap, names
-that only a local header has, 64-bit fields that disagree. The parser is pure: bytes in, members out.
+What makes the directory ambiguous is refused: two end records, a comment with one in it, members that overlap, bytes
+between them, 64-bit fields that disagree, a name twice with different content. What is wrong with one member alone is
+its `problem`: a link, encryption, an unknown method, two names. The parser is pure: bytes in, members out.
+
+A name is UTF-8 where its bytes are valid UTF-8, whatever its flags say: most tools on Unix set none. Other bytes have
+the name of a Unicode path field (0x7075) that fits them, else they are code page 437, as in `zipfile`.
 """
 
 from __future__ import annotations
@@ -12,10 +16,14 @@ import zlib
 from archimport.runtime import codec
 from archimport.runtime.errors import ConfigError, FormatError, IntegrityError, LimitError
 from archimport.runtime.magic import TAIL_COMMENT
+from archimport.runtime.names import MAX_NAME
+from archimport.runtime.store import Entry
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from archimport.runtime.errors import ArchimportError
 
     Read = Callable[[int, int], bytes]
 
@@ -30,8 +38,11 @@ METHODS = {
 MAX_MEMBERS = 1_000_000
 MAX_DIRECTORY = 256 << 20
 MAX_MEMBER = 1 << 30
-#: Deflate cannot do better than this (zlib's technical details); more is a bomb with a wrong size.
-_MAX_DEFLATE_RATIO = 1032
+#: Deflate cannot do better than this (zlib's technical details); more is a bomb with a wrong size. Others can: what is
+#: much smaller than its content is a bomb, unless the content is small.
+_MAX_RATIO, _MAX_DENSE = 1032, 1 << 20
+#: How much content is compared to see whether names that occur twice have the same.
+_MAX_COMPARED = 64 << 20
 
 _END = struct.Struct("<4s4H2LH")
 _END64_LOCATOR = struct.Struct("<4sLQL")
@@ -39,51 +50,88 @@ _END64 = struct.Struct("<4sQ2H2L4Q")
 _CENTRAL = struct.Struct("<4s4B4H3L5H2L")
 _LOCAL = struct.Struct("<4s5HLLL2H")
 _FLAG_DESCRIPTOR, _FLAG_UTF8 = 1 << 3, 1 << 11
+_FLAGS_ENCRYPTED = 1 << 0 | 1 << 6 | 1 << 13
 _FLAGS_READ = 0b110 | _FLAG_DESCRIPTOR | _FLAG_UTF8
 _VERSION = 63  # of the specification: 6.3
 _MAX_DESCRIPTOR = 24
 _U16, _U32 = 0xFFFF, 0xFFFFFFFF
+_UNICODE_PATH = 0x7075
 
 
-class Member:
+class Member(Entry):
     """One row of the central directory. `span` is the number of bytes from its local header to what follows."""
 
-    __slots__ = ("crc", "flags", "is_dir", "method", "name", "offset", "raw_name", "size", "span", "stored", "time")
+    __slots__ = ("crc", "flags", "method", "offset", "raw_name", "span", "stored")
 
-    name: str
     raw_name: bytes
-    is_dir: bool
     method: int
     flags: int
     crc: int
     stored: int
-    size: int
     offset: int
     span: int
-    time: int
+
+
+class Directory:
+    """Where the central directory lies: `start` and `length` in the file, and what the end record says besides."""
+
+    __slots__ = ("comment", "count", "length", "shift", "start")
+
+    def __init__(self, start: int, length: int, count: int, end: int, comment: bytes) -> None:
+        """Take what the end record says, and where the directory has to end."""
+        self.shift = end - length - start  # what was put before the archive without its offsets being told
+        self.start = start + self.shift
+        self.length = length
+        self.count = count
+        self.comment = comment
+        if self.shift < 0 or not count * _CENTRAL.size <= length:
+            raise FormatError("central directory does not fit")
+        if length > MAX_DIRECTORY or count > MAX_MEMBERS:
+            raise LimitError("central directory is too large")
 
 
 def read_directory(read: Read, size: int) -> list[Member]:
-    """Give the members of an archive of `size` bytes, in the order of the directory.
+    """Return the members of an archive of `size` bytes, in the order of the directory; one for each name.
 
     `read(offset, length)` gives bytes of the archive. FormatError or LimitError if it is not one archive.
     """
-    start, length, count, end = _find_directory(read, size)
-    shift = end - length - start  # what was put before the archive without its offsets being told
-    if shift < 0 or length > MAX_DIRECTORY or count > MAX_MEMBERS:
-        raise (FormatError if shift < 0 else LimitError)("central directory does not fit")
-    members = list(_rows(read(start + shift, length), shift))
-    if len(members) != count:
-        raise FormatError(f"end record counts {count} members, the directory has {len(members)}")
-    _set_spans(members, start + shift)
-    first = min((member.offset for member in members), default=start + shift)
+    directory = find_directory(read, size)
+    members = list(rows(read(directory.start, directory.length), directory))
+    _set_spans(members, directory.start)
+    first = min((member.offset for member in members), default=directory.start)
     if first and read(0, 2) != b"#!":
         raise FormatError(f"{first} bytes before the first member")
-    return members
+    return members if len({member.path for member in members}) == len(members) else list(_unrepeated(members, read))
 
 
-def _find_directory(read: Read, size: int) -> tuple[int, int, int, int]:
-    """Give offset, length and count of the directory as the end record says, and where the directory has to end."""
+def _unrepeated(members: list[Member], read: Read) -> Iterator[Member]:
+    """Return members without those that only repeat another; FormatError if one differs, LimitError if all are large.
+
+    Nobody can tell two odd members of one name apart, since neither can be read.
+    """
+    room = _MAX_COMPARED
+    kept: dict[str, Member] = {}
+    for member in members:
+        first = kept.setdefault(member.path, member)
+        if first is member or first.is_dir != member.is_dir:  # what is both is refused with the paths
+            yield member
+        elif not member.is_dir and not (first.problem and member.problem):
+            room -= first.span + member.span + 2 * member.size
+            if room < 0:
+                raise LimitError("member occurs twice and is too large to compare", member=member.path)
+            if not _is_same(first, member, read):
+                raise FormatError("member occurs twice", member=member.path)
+
+
+def _is_same(one: Member, other: Member, read: Read) -> bool:
+    if one.problem or other.problem or (one.size, one.crc) != (other.size, other.crc):
+        return False
+    first, second = (read_member(member, read(member.offset, member.span)) for member in (one, other))
+    return first == second
+
+
+def find_directory(read: Read, size: int) -> Directory:
+    """Return where the directory of an archive of `size` bytes is; FormatError or LimitError if that is not clear."""
     window = min(size, _END.size + _U16)
     tail = read(size - window, window)
     ends = [at for at in _occurrences(tail, b"PK\x05\x06") if _ends_file(tail, at)]
@@ -101,10 +149,10 @@ def _find_directory(read: Read, size: int) -> tuple[int, int, int, int]:
         raise FormatError("archive spans several disks")
     locator = read(end - _END64_LOCATOR.size, _END64_LOCATOR.size) if end >= _END64_LOCATOR.size else b""
     if locator[:4] == b"PK\x06\x07":
-        return _find_directory64(read, end, locator, (start, length, count))
+        return Directory(*_find_directory64(read, end, locator, (start, length, count)), comment)
     if _U32 in (start, length) or count == _U16:
         raise FormatError("64-bit end record is missing")
-    return start, length, count, end
+    return Directory(start, length, count, end, comment)
 
 
 def _find_directory64(read: Read, end: int, locator: bytes, short: tuple[int, int, int]) -> tuple[int, int, int, int]:
@@ -135,9 +183,10 @@ def _ends_file(tail: bytes, at: int) -> bool:
     )
 
 
-def _rows(directory: bytes, shift: int) -> Iterator[Member]:
+def rows(directory: bytes, where: Directory) -> Iterator[Member]:
+    """Return the members that the bytes of a directory name, those that repeat others too; FormatError for damage."""
     at, size = 0, len(directory)
-    while at < size:
+    for _ in range(where.count):
         if at + _CENTRAL.size > size:
             raise FormatError("central directory is damaged")
         row = _CENTRAL.unpack_from(directory, at)
@@ -147,46 +196,85 @@ def _rows(directory: bytes, shift: int) -> Iterator[Member]:
         at = comment + row[14]
         if row[0] != b"PK\x01\x02" or at > size:
             raise FormatError("central directory is damaged")
-        yield _member(row, directory[name:extra], directory[extra:comment], shift)
+        yield _member(row, directory[name:extra], directory[extra:comment], where.shift)
+    if at != size:
+        raise FormatError(f"end record counts {where.count} members, the directory has more")
 
 
 def _member(row: tuple[int, ...], raw_name: bytes, extra: bytes, shift: int) -> Member:
     _, _, system, version, _, flags, method, time, date, crc, stored, size, _, _, _, disk, _, attributes, offset = row
-    member = Member()
+    member = Member.__new__(Member)
     member.raw_name, member.flags, member.method, member.crc = raw_name, flags, method, crc
-    name = member.name = _decode_name(raw_name, flags)
-    member.time = date << 16 | time
+    member.digest = member.handle = member.problem = None
+    member.mtime = date << 16 | time
+    try:
+        path = member.path = raw_name.decode()
+    except UnicodeDecodeError:
+        path = member.path = _other_name(member, extra)
+    if disk:
+        raise FormatError("archive spans several disks", member=path)
     if extra or _U32 in (stored, size, offset):
         stored, size, offset = _widen(member, extra, stored, size, offset)
     member.stored, member.size, member.offset = stored, size, offset + shift
-    member.is_dir = name[-1:] == "/"
+    member.is_dir = path[-1:] == "/"
+    kind = attributes >> 28 if system == 3 else 0  # the file type of a Unix mode: 4 is a directory, 8 a regular file
+    if (
+        flags & ~_FLAGS_READ
+        or version > _VERSION
+        or method not in METHODS
+        or kind not in (0, 4 if member.is_dir else 8)
+        or (member.is_dir and size)
+        or stored > MAX_MEMBER
+        or size > min(MAX_MEMBER, stored * _MAX_RATIO + (64 if method == 8 else _MAX_DENSE))
+    ):
+        member.problem = _problem(member, version, kind)
     if member.is_dir:
-        member.name = name.rstrip("/")
-    if flags & ~_FLAGS_READ or disk or version > _VERSION:
-        raise FormatError("member is encrypted or uses what is not read here", member=member.name)
-    kind = attributes >> 28 if system == 3 else 0  # the file type of a Unix mode: 4 is a folder, 8 a regular file
-    if kind not in (0, 4 if member.is_dir else 8) or (member.is_dir and size):
-        raise FormatError("member is neither a regular file nor a folder", member=member.name)
-    if size > MAX_MEMBER or stored > MAX_MEMBER or (method == 8 and size > stored * _MAX_DEFLATE_RATIO + 64):
-        raise LimitError(f"member of {size} bytes is too large", member=member.name)
+        member.is_dir = member.problem is None
+        member.path = path[: -1 if member.is_dir else None]
     return member
 
 
-def _decode_name(raw: bytes, flags: int) -> str:
+def _problem(member: Member, version: int, kind: int) -> ArchimportError:
+    """Return why a member cannot be read."""
+    if member.flags & _FLAGS_ENCRYPTED:
+        return FormatError("member is encrypted")
+    if member.flags & ~_FLAGS_READ or version > _VERSION:
+        return FormatError(f"member needs what is not read here: flags {member.flags:#x}, version {version / 10}")
+    if kind not in (0, 4, 8):
+        return FormatError("member is a symbolic link" if kind == 10 else "member is a special file")
+    if member.is_dir or kind == 4:
+        return FormatError("member is a directory by its name or its mode, and a file besides")
+    if member.method not in METHODS:
+        return FormatError(f"compression method {member.method} is not read here")
+    return LimitError(f"member of {member.size} bytes, {member.stored} of them stored, is too large")
+
+
+def _other_name(member: Member, extra: bytes) -> str:
+    """Return the name of a member whose bytes are not UTF-8."""
+    if member.flags & _FLAG_UTF8:
+        member.problem = FormatError("member name is not the UTF-8 that its flags say")
+        return member.raw_name.decode(errors="backslashreplace")
     try:
-        return raw.decode("utf-8" if flags & _FLAG_UTF8 else "ascii")
-    except UnicodeDecodeError:
-        raise FormatError(f"member name is not what its flags say: {raw!r}") from None
+        field = _extra_fields(extra).get(_UNICODE_PATH, b"")
+        if field[:5] == b"\1" + zlib.crc32(member.raw_name).to_bytes(4, "little"):
+            return field[5:].decode()
+    except (FormatError, UnicodeDecodeError):  # `_widen` says that
+        pass
+    return member.raw_name.decode("cp437")
 
 
-def _widen(member: Member, extra: bytes, *narrow: int) -> list[int]:
+def _widen(member: Member, extra: bytes, *narrow: int) -> Sequence[int]:
     """Take stored size, size and offset from the 64-bit extra field, where and only where they need it (4.5.3)."""
-    rows = list(_extra_fields(extra, member.name))
-    fields = dict(rows)
-    if len(fields) != len(rows):
-        raise FormatError("extra field of a member occurs twice", member=member.name)
-    if 0x7075 in fields and fields[0x7075][5:] != member.name.encode():
-        raise FormatError("member has two names", member=member.name)
+    try:
+        fields = _extra_fields(extra)
+    except FormatError as exc:
+        exc.member = member.path
+        if _U32 in narrow:
+            raise
+        member.problem = FormatError(exc.message)
+        return narrow
+    if _UNICODE_PATH in fields and fields[_UNICODE_PATH][5:] != member.path.encode():
+        member.problem = FormatError(f"member has another name too: {fields[_UNICODE_PATH][5:MAX_NAME]!r}")
     wide = fields.get(1, b"")
     values = list(narrow)
     at = 0
@@ -195,18 +283,23 @@ def _widen(member: Member, extra: bytes, *narrow: int) -> list[int]:
             values[index] = int.from_bytes(wide[at : at + 8], "little")
             at += 8
     if at != len(wide):
-        raise FormatError("64-bit fields of a member do not match", member=member.name)
+        raise FormatError("64-bit fields of a member do not match", member=member.path)
     return values
 
 
-def _extra_fields(extra: bytes, name: str) -> Iterator[tuple[int, bytes]]:
+def _extra_fields(extra: bytes) -> dict[int, bytes]:
+    """Return the extra fields of a member by number (4.5.1); FormatError for damage, or one read here that is twice."""
+    fields: dict[int, bytes] = {}
     at = 0
     while at < len(extra):
-        length = int.from_bytes(extra[at + 2 : at + 4], "little")
+        number, length = int.from_bytes(extra[at : at + 2], "little"), int.from_bytes(extra[at + 2 : at + 4], "little")
         if at + 4 + length > len(extra):
-            raise FormatError("extra field of a member is damaged", member=name)
-        yield int.from_bytes(extra[at : at + 2], "little"), extra[at + 4 : at + 4 + length]
+            raise FormatError("extra field of the member is damaged")
+        if number in fields and number in (1, _UNICODE_PATH):
+            raise FormatError("extra field of the member occurs twice")
+        fields[number] = extra[at + 4 : at + 4 + length]
         at += 4 + length
+    return fields
 
 
 def _set_spans(members: list[Member], directory_start: int) -> None:
@@ -216,31 +309,37 @@ def _set_spans(members: list[Member], directory_start: int) -> None:
         member.span = end - member.offset
         least = _LOCAL.size + len(member.raw_name) + member.stored
         if member.span < least:
-            raise FormatError("members overlap", member=member.name)
+            raise FormatError("members overlap", member=member.path)
         if member.span > least + _U16 + _MAX_DESCRIPTOR:
-            raise FormatError("bytes between members belong to none", member=member.name)
+            raise FormatError("bytes between members belong to none", member=member.path)
         end = member.offset
+
+
+def check_readable(member: Member) -> None:
+    """Raise the problem of a member that has one, as an error of its own: several threads may ask."""
+    if member.problem is not None:
+        path = member.path if len(member.path) <= MAX_NAME else f"{member.path[:40]}..."
+        raise type(member.problem)(member.problem.message, member=path)
 
 
 def read_member(member: Member, data: bytes) -> bytes:
     """Give the content of a member from the `span` bytes at its offset, checked against the directory."""
+    check_readable(member)
     if data[:4] != b"PK\x03\x04":
-        raise FormatError("local header is missing", member=member.name)
+        raise FormatError("local header is missing", member=member.path)
     _, _, flags, method, _, _, crc, stored, size, name_length, extra_length = _LOCAL.unpack_from(data)
     start = _LOCAL.size + name_length
     if data[_LOCAL.size : start] != member.raw_name or (flags, method) != (member.flags, member.method):
-        raise FormatError("local header differs from the directory", member=member.name)
+        raise FormatError("local header differs from the directory", member=member.path)
     if _U32 in (stored, size):
-        local = Member()
-        local.name = member.name
-        stored, size, _ = _widen(local, data[start : start + extra_length], stored, size, 0)
+        stored, size, _ = _widen(Member(member.path), data[start : start + extra_length], stored, size, 0)
     for said, known in zip((crc, stored, size), (member.crc, member.stored, member.size), strict=True):
         if said != known and (said or not flags & _FLAG_DESCRIPTOR):  # behind the data stands what is zero here (4.4.4)
-            raise FormatError("local header differs from the directory", member=member.name)
+            raise FormatError("local header differs from the directory", member=member.path)
     start += extra_length
     payload, rest = data[start : start + member.stored], data[start + member.stored :]
     if rest not in _descriptors(member):
-        raise FormatError("bytes between members belong to none", member=member.name)
+        raise FormatError("bytes between members belong to none", member=member.path)
     return _decompress(member, payload)
 
 
@@ -256,18 +355,16 @@ def _descriptors(member: Member) -> tuple[bytes, ...]:
 
 
 def _decompress(member: Member, payload: bytes) -> bytes:
-    if member.method not in METHODS:
-        raise FormatError(f"compression method {member.method} is not read here", member=member.name)
     data = METHODS[member.method][1](payload, member.size)
     if zlib.crc32(data) != member.crc:
-        raise IntegrityError("checksum differs", member=member.name)
+        raise IntegrityError("checksum differs", member=member.path)
     return data
 
 
 def prepare(members: Iterable[Member]) -> None:
-    """Load the decoders that the members need, before anything is looked for among them."""
-    for method in {member.method for member in members}:
+    """Load the decompressors that the members need, before anything is looked for among them."""
+    for method in {member.method for member in members} & METHODS.keys():
         try:
-            codec.prepare(METHODS.get(method, ("", None))[0])
+            codec.prepare(METHODS[method][0])
         except ConfigError:  # said when something is to be decompressed
             continue

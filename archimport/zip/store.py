@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from archimport.runtime.errors import ArchimportError, ConfigError
+from archimport.runtime.errors import ArchimportError, ConfigError, LimitError
 from archimport.runtime.file import ContainerFile
 from archimport.runtime.index import MemberIndex
-from archimport.runtime.names import check_name
+from archimport.runtime.names import are_plain, check_name
 from archimport.runtime.store import Changes, Entry, Snapshot, Store
 from archimport.zip import format as zip_format
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from archimport.zip.format import Member
 
@@ -24,30 +24,60 @@ def open_store(path: str, *, writable: bool = False) -> ZipStore:
     return ZipStore(path, writable=writable)
 
 
+class _Index(MemberIndex):
+    """The index of a directory's members; those that are `odd` besides, by their names as they are."""
+
+    __slots__ = ("odd",)
+
+    def __init__(self, members: list[Member]) -> None:
+        named = members if are_plain([member.path for member in members]) else [*filter(_has_name, members)]
+        files = [member for member in named if not member.is_dir]
+        self._build([member.path for member in files], files, [member.path for member in named if member.is_dir])
+        self._check_kinds()
+        self.odd = {member.path: member for member in members if member.problem is not None}
+
+
 class _Opened(Snapshot):
     """What is read from: a `file`, the `members` that its directory names, and their `index`. Replaced as one."""
 
     __slots__ = ("file", "index", "members")
+
+    def __init__(self, path: str) -> None:
+        self.file = ContainerFile(path)
+        try:
+            self.members = zip_format.read_directory(self.file.read, self.file.size)
+            for member in self.members:
+                member.handle = self.file
+            self.index = _Index(self.members)
+            zip_format.prepare(self.members)
+        except ArchimportError as exc:
+            self.file.close()
+            exc.store = path
+            raise
+        except MemoryError:
+            self.file.close()
+            raise LimitError("the directory does not fit into memory", store=path) from None
 
     @property
     def key(self) -> object:
         """The file that was opened, in the state it had then."""
         return self.file.identity
 
-    def __init__(self, path: str) -> None:
-        self.file = ContainerFile(path)
-        try:
-            self.members = zip_format.read_directory(self.file.read, self.file.size)
-            self.index = MemberIndex(_entry(member, self.file) for member in self.members)
-            zip_format.prepare(self.members)
-        except ArchimportError as exc:
-            self.file.close()
-            exc.store = path
-            raise
-
     def versions(self) -> dict[str, object]:
         """Return what the directory says of each member's content."""
         return {entry.path: _version(entry) for entry in self.index.files()}
+
+
+def _has_name(member: Member) -> bool:
+    """Return whether a member has a name that a file of a store can have; that is its problem otherwise."""
+    try:
+        check_name(member.path)
+    except ArchimportError as exc:
+        member.problem = member.problem or type(exc)(exc.message)
+        member.path += "/" if member.is_dir else ""
+        member.is_dir = False
+        return False
+    return True
 
 
 class ZipStore(Store):
@@ -65,7 +95,7 @@ class ZipStore(Store):
         self._opened = _Opened(path)
         self._asked = self._looked = object()  # the last time that somebody wanted a look, and the last one done
 
-    def _current(self) -> MemberIndex:
+    def _current(self) -> _Index:
         asked = self._asked
         if self._looked is not asked:
             try:
@@ -81,21 +111,25 @@ class ZipStore(Store):
             self._opened = _Opened(self.location)
 
     def lookup(self, path: str) -> Entry | None:
-        """Give the entry at `path`, or None."""
-        return self._current().lookup(path)
+        """Return the entry at `path`, that of an odd member by its name as it is; or None."""
+        current = self._current()
+        return current.lookup(path) or current.odd.get(path)
 
     def list(self, folder: str) -> list[str]:
         """Give the sorted names of the children of `folder`."""
         return self._current().list(folder)
 
     def read(self, entry: Entry) -> bytes:
-        """Give the content of a member; FormatError or IntegrityError if it is damaged."""
-        file, member = _handle(entry)
+        """Give the content of a member; FormatError or IntegrityError if it is damaged, or what is odd about it."""
+        member = _member(entry)
         try:
-            return zip_format.read_member(member, file.read(member.offset, member.span))
+            zip_format.check_readable(member)
+            return zip_format.read_member(member, _file(member).read(member.offset, member.span))
         except ArchimportError as exc:
-            exc.store, exc.member = self.location, entry.path
+            exc.store, exc.member = self.location, exc.member or entry.path
             raise
+        except MemoryError:
+            raise LimitError("member does not fit into memory", store=self.location, member=entry.path) from None
 
     def write(self, path: str, data: bytes) -> None:
         """Rewrite the archive with `data` at `path`, whole or not at all."""
@@ -111,8 +145,14 @@ class ZipStore(Store):
         opened = self._opened
         for member in opened.members:
             if member.is_dir:
-                self.read(_entry(member, opened.file))
+                self.read(member)
         yield from super().verify()
+
+    def odd(self, folder: str = "") -> Iterable[Entry]:
+        """Return the members that cannot be read: links, encrypted ones, and those whose names are not allowed."""
+        below = f"{folder}/" if folder else ""
+        found = self._current().odd
+        return [found[path] for path in sorted(found) if path.startswith(below)]
 
     def invalidate(self) -> None:
         """Note that the archive may have been replaced."""
@@ -145,11 +185,12 @@ class ZipStore(Store):
     def describe(self) -> dict[str, object]:
         """Give size, number of members and compression methods."""
         opened = self._opened
-        members = [_handle(entry)[1] for entry in opened.index.files()]
+        members = [_member(entry) for entry in opened.index.files()]
         names = {zip_format.METHODS[m.method][0] if m.method in zip_format.METHODS else m.method for m in members}
         return {
             "size": opened.file.size,
             "members": len(members),
+            "odd": len(opened.index.odd),
             "content": sum(member.size for member in members),
             "compression": ", ".join(sorted(map(str, names))),
             "runs": "__main__.py" in opened.index.paths,
@@ -160,15 +201,14 @@ class ZipStore(Store):
         self._opened.file.close()
 
 
-def _entry(member: Member, file: ContainerFile) -> Entry:
-    return Entry(member.name, is_dir=member.is_dir, size=member.size, mtime=member.time, handle=(file, member))
+def _member(entry: Entry) -> Member:
+    return entry  # type: ignore[return-value]  # what an index of ours returned
 
 
-def _handle(entry: Entry) -> tuple[ContainerFile, Member]:
-    """Give what `_entry` put in: the file as it was then, since it may have been replaced."""
-    handle: tuple[ContainerFile, Member] = entry.handle  # type: ignore[assignment]  # an object to everybody else
-    return handle
+def _file(member: Member) -> ContainerFile:
+    """Return the file that a member was found in: it may have been replaced since."""
+    return member.handle  # type: ignore[return-value]  # an object to everybody else
 
 
 def _version(entry: Entry) -> object:
-    return entry.size, entry.mtime, _handle(entry)[1].crc
+    return entry.size, entry.mtime, getattr(entry, "crc", None)

@@ -59,7 +59,7 @@ def rewrite(path: str, name: str, data: bytes) -> None:
                 _add(new, name, data)
         if hasattr(os, "fchmod"):
             os.fchmod(file.fileno(), os.stat(path).st_mode & 0o777)
-        MemberIndex(Entry(member.name, is_dir=member.is_dir) for member in _read_back(file))
+        MemberIndex(_read_back(file))
 
     try:
         with _locked(path):
