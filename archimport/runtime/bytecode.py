@@ -37,6 +37,20 @@ def cached_member(member: str) -> str | None:
     return f"{folder}{slash}__pycache__/{name.rpartition('.')[0]}.{tag}{level}.pyc"
 
 
+def source_of(path: str) -> str | None:
+    """Return where the source of bytecode lies, by PEP 3147; None for what is no bytecode in its place.
+
+    >>> source_of("pkg/__pycache__/mod.cpython-311.opt-1.pyc")
+    'pkg/mod.py'
+    >>> source_of("pkg/mod.py") is None
+    True
+    """
+    folder, _, name = path.rpartition("/")
+    if not name.endswith(".pyc") or folder.rpartition("/")[2] != "__pycache__":
+        return None
+    return f"{folder.removesuffix('__pycache__')}{name.partition('.')[0]}.py"
+
+
 def is_readable(pyc: bytes) -> bool:
     """Whether a pyc is one of this interpreter's."""
     return pyc[:4] == MAGIC_NUMBER and len(pyc) >= HEADER_SIZE and _flags(pyc) <= _HASHED | _CHECKED

@@ -58,6 +58,7 @@ def discard_unmounted(store: Store) -> None:
         if store.location in {found[0].location for found in map(registry.locate, _mounts) if found}:
             return
         registry.discard(store)
+    store.flush()
     forget_finders(store.location)
 
 

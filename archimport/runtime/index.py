@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from archimport.runtime.errors import FormatError, LimitError
-from archimport.runtime.names import check_names
+from archimport.runtime.names import MAX_NAME, check_names
 from archimport.runtime.store import Entry
 
 TYPE_CHECKING = False
@@ -94,9 +94,9 @@ def with_parents(folders: Iterable[str]) -> set[str]:
         while parent not in found:
             found.add(parent)
             room -= _DIRECTORY + len(parent)
+            if room < 0:
+                raise LimitError("too many directories", member=folder[:MAX_NAME])
             parent = parent.rpartition("/")[0]
-        if room < 0:
-            raise LimitError("too many directories", member=folder)
     return found
 
 

@@ -131,8 +131,14 @@ class Store:
         return self.read(entry)
 
     def write(self, path: str, data: bytes) -> None:
-        """Put `data` at `path`, durably, all or nothing; ConfigError where the store is read-only."""
+        """Put `data` at `path`, durably, all or nothing; ConfigError where the store is read-only.
+
+        Bytecode in its place (PEP 3147) may be kept back until `flush`; `lookup` and `read` see it at once.
+        """
         raise ConfigError(f"cannot write {path!r}: the store is read-only", store=self.location)
+
+    def flush(self) -> None:
+        """Write the bytecode that `write` has kept back, which it may: where that fails it is compiled again."""
 
     def check(self) -> None:
         """Raise ConfigError if this interpreter is not one that the content was made for."""

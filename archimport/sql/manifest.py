@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 
+from archimport.runtime.bytecode import source_of
 from archimport.runtime.digest import DIGEST_SIZE, digest
 from archimport.runtime.errors import FormatError
 from archimport.runtime.index import MemberIndex
@@ -82,17 +83,3 @@ def render(entries: Iterable[Entry]) -> bytes:
 def entry_of(path: str, content: bytes) -> Entry:
     """Give the entry of a member with that content."""
     return Entry(path, size=len(content), digest=digest(content))
-
-
-def source_of(path: str) -> str | None:
-    """Give where the source of bytecode lies, by PEP 3147; None for what is no bytecode in its place.
-
-    >>> source_of("pkg/__pycache__/mod.cpython-311.opt-1.pyc")
-    'pkg/mod.py'
-    >>> source_of("pkg/mod.py") is None
-    True
-    """
-    folder, _, name = path.rpartition("/")
-    if not name.endswith(".pyc") or folder.rpartition("/")[2] != "__pycache__":
-        return None
-    return f"{folder.removesuffix('__pycache__')}{name.partition('.')[0]}.py"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy import func, insert, select, update
 
+from archimport.runtime.bytecode import source_of
 from archimport.runtime.errors import ConfigError, ConflictError
 from archimport.sql import manifest, tables
 from archimport.sql.pin import Pin
@@ -84,7 +85,7 @@ def derive(address: Address, channel: str, pin: Pin, path: str, data: bytes) -> 
     ConflictError if the channel points to another release.
     """
     changed = manifest.entry_of(path, data)
-    kept = [entry for entry in pin.index.files() if path not in (entry.path, manifest.source_of(entry.path))]
+    kept = [entry for entry in pin.index.files() if path not in (entry.path, source_of(entry.path))]
     entries = [*kept, changed]
     content = manifest.render(entries)
     with transaction(address) as connection:

@@ -44,17 +44,17 @@ _MAX_RATIO, _MAX_DENSE = 1032, 1 << 20
 #: How much content is compared to see whether names that occur twice have the same.
 _MAX_COMPARED = 64 << 20
 
-_END = struct.Struct("<4s4H2LH")
-_END64_LOCATOR = struct.Struct("<4sLQL")
-_END64 = struct.Struct("<4sQ2H2L4Q")
-_CENTRAL = struct.Struct("<4s4B4H3L5H2L")
-_LOCAL = struct.Struct("<4s5HLLL2H")
-_FLAG_DESCRIPTOR, _FLAG_UTF8 = 1 << 3, 1 << 11
+END = struct.Struct("<4s4H2LH")
+END64_LOCATOR = struct.Struct("<4sLQL")
+END64 = struct.Struct("<4sQ2H2L4Q")
+CENTRAL = struct.Struct("<4s4B4H3L5H2L")
+LOCAL = struct.Struct("<4s5HLLL2H")
+_FLAG_DESCRIPTOR, FLAG_UTF8 = 1 << 3, 1 << 11
 _FLAGS_ENCRYPTED = 1 << 0 | 1 << 6 | 1 << 13
-_FLAGS_READ = 0b110 | _FLAG_DESCRIPTOR | _FLAG_UTF8
+_FLAGS_READ = 0b110 | _FLAG_DESCRIPTOR | FLAG_UTF8
 _VERSION = 63  # of the specification: 6.3
 _MAX_DESCRIPTOR = 24
-_U16, _U32 = 0xFFFF, 0xFFFFFFFF
+U16, U32 = 0xFFFF, 0xFFFFFFFF
 _UNICODE_PATH = 0x7075
 
 
@@ -84,7 +84,7 @@ class Directory:
         self.length = length
         self.count = count
         self.comment = comment
-        if self.shift < 0 or not count * _CENTRAL.size <= length:
+        if self.shift < 0 or not count * CENTRAL.size <= length:
             raise FormatError("central directory does not fit")
         if length > MAX_DIRECTORY or count > MAX_MEMBERS:
             raise LimitError("central directory is too large")
@@ -95,13 +95,18 @@ def read_directory(read: Read, size: int) -> list[Member]:
 
     `read(offset, length)` gives bytes of the archive. FormatError or LimitError if it is not one archive.
     """
-    directory = find_directory(read, size)
-    members = list(rows(read(directory.start, directory.length), directory))
+    members = read_rows(read, find_directory(read, size))
+    return members if len({member.path for member in members}) == len(members) else list(_unrepeated(members, read))
+
+
+def read_rows(read: Read, directory: Directory) -> list[Member]:
+    """Return a member for each row of a directory, those that repeat others too; FormatError if they do not fit."""
+    members = list(_rows(read(directory.start, directory.length), directory))
     _set_spans(members, directory.start)
     first = min((member.offset for member in members), default=directory.start)
     if first and read(0, 2) != b"#!":
         raise FormatError(f"{first} bytes before the first member")
-    return members if len({member.path for member in members}) == len(members) else list(_unrepeated(members, read))
+    return members
 
 
 def _unrepeated(members: list[Member], read: Read) -> Iterator[Member]:
@@ -132,14 +137,14 @@ def _is_same(one: Member, other: Member, read: Read) -> bool:
 
 def find_directory(read: Read, size: int) -> Directory:
     """Return where the directory of an archive of `size` bytes is; FormatError or LimitError if that is not clear."""
-    window = min(size, _END.size + _U16)
+    window = min(size, END.size + U16)
     tail = read(size - window, window)
     ends = [at for at in _occurrences(tail, b"PK\x05\x06") if _ends_file(tail, at)]
     if len(ends) != 1:
         raise FormatError("no end record of a zip" if not ends else "several end records")
     end = ends[0]
-    _, disk, start_disk, here, count, length, start, _ = _END.unpack_from(tail, end)
-    comment = tail[end + _END.size :]
+    _, disk, start_disk, here, count, length, start, _ = END.unpack_from(tail, end)
+    comment = tail[end + END.size :]
     if comment == TAIL_COMMENT:
         raise FormatError("no zip but a bundle, whole or damaged")
     if b"PK\x05\x06" in comment:
@@ -147,24 +152,24 @@ def find_directory(read: Read, size: int) -> Directory:
     end += size - window
     if disk or start_disk or here != count:
         raise FormatError("archive spans several disks")
-    locator = read(end - _END64_LOCATOR.size, _END64_LOCATOR.size) if end >= _END64_LOCATOR.size else b""
+    locator = read(end - END64_LOCATOR.size, END64_LOCATOR.size) if end >= END64_LOCATOR.size else b""
     if locator[:4] == b"PK\x06\x07":
         return Directory(*_find_directory64(read, end, locator, (start, length, count)), comment)
-    if _U32 in (start, length) or count == _U16:
+    if U32 in (start, length) or count == U16:
         raise FormatError("64-bit end record is missing")
     return Directory(start, length, count, end, comment)
 
 
 def _find_directory64(read: Read, end: int, locator: bytes, short: tuple[int, int, int]) -> tuple[int, int, int, int]:
-    at = end - _END64_LOCATOR.size - _END64.size
-    _, disk, told, disks = _END64_LOCATOR.unpack(locator)
-    record = read(at, _END64.size) if at >= 0 else b""
+    at = end - END64_LOCATOR.size - END64.size
+    _, disk, told, disks = END64_LOCATOR.unpack(locator)
+    record = read(at, END64.size) if at >= 0 else b""
     if record[:4] != b"PK\x06\x06" or disk or disks != 1:
         raise FormatError("64-bit end record is not where it has to be")
-    _, record_size, _, _, disk, start_disk, here, count, length, start = _END64.unpack(record)
-    if record_size != _END64.size - 12 or disk or start_disk or here != count or told != start + length:
+    _, record_size, _, _, disk, start_disk, here, count, length, start = END64.unpack(record)
+    if record_size != END64.size - 12 or disk or start_disk or here != count or told != start + length:
         raise FormatError("64-bit end record is damaged")
-    for narrow, wide, sentinel in zip(short, (start, length, count), (_U32, _U32, _U16), strict=True):
+    for narrow, wide, sentinel in zip(short, (start, length, count), (U32, U32, U16), strict=True):
         if narrow not in (wide, sentinel):
             raise FormatError("end records disagree")
     return start, length, count, at
@@ -178,19 +183,16 @@ def _occurrences(data: bytes, what: bytes) -> Iterator[int]:
 
 
 def _ends_file(tail: bytes, at: int) -> bool:
-    return at + _END.size <= len(tail) and at + _END.size + int.from_bytes(tail[at + 20 : at + 22], "little") == len(
-        tail
-    )
+    return at + END.size <= len(tail) and at + END.size + int.from_bytes(tail[at + 20 : at + 22], "little") == len(tail)
 
 
-def rows(directory: bytes, where: Directory) -> Iterator[Member]:
-    """Return the members that the bytes of a directory name, those that repeat others too; FormatError for damage."""
+def _rows(directory: bytes, where: Directory) -> Iterator[Member]:
     at, size = 0, len(directory)
     for _ in range(where.count):
-        if at + _CENTRAL.size > size:
+        if at + CENTRAL.size > size:
             raise FormatError("central directory is damaged")
-        row = _CENTRAL.unpack_from(directory, at)
-        name = at + _CENTRAL.size
+        row = CENTRAL.unpack_from(directory, at)
+        name = at + CENTRAL.size
         extra = name + row[12]
         comment = extra + row[13]
         at = comment + row[14]
@@ -213,7 +215,7 @@ def _member(row: tuple[int, ...], raw_name: bytes, extra: bytes, shift: int) -> 
         path = member.path = _other_name(member, extra)
     if disk:
         raise FormatError("archive spans several disks", member=path)
-    if extra or _U32 in (stored, size, offset):
+    if extra or U32 in (stored, size, offset):
         stored, size, offset = _widen(member, extra, stored, size, offset)
     member.stored, member.size, member.offset = stored, size, offset + shift
     member.is_dir = path[-1:] == "/"
@@ -251,7 +253,7 @@ def _problem(member: Member, version: int, kind: int) -> ArchimportError:
 
 def _other_name(member: Member, extra: bytes) -> str:
     """Return the name of a member whose bytes are not UTF-8."""
-    if member.flags & _FLAG_UTF8:
+    if member.flags & FLAG_UTF8:
         member.problem = FormatError("member name is not the UTF-8 that its flags say")
         return member.raw_name.decode(errors="backslashreplace")
     try:
@@ -269,7 +271,7 @@ def _widen(member: Member, extra: bytes, *narrow: int) -> Sequence[int]:
         fields = _extra_fields(extra)
     except FormatError as exc:
         exc.member = member.path
-        if _U32 in narrow:
+        if U32 in narrow:
             raise
         member.problem = FormatError(exc.message)
         return narrow
@@ -279,7 +281,7 @@ def _widen(member: Member, extra: bytes, *narrow: int) -> Sequence[int]:
     values = list(narrow)
     at = 0
     for index in (1, 0, 2):  # the order in the field: size, stored size, offset
-        if values[index] == _U32:
+        if values[index] == U32:
             values[index] = int.from_bytes(wide[at : at + 8], "little")
             at += 8
     if at != len(wide):
@@ -307,10 +309,10 @@ def _set_spans(members: list[Member], directory_start: int) -> None:
     end = directory_start
     for member in sorted(members, key=lambda member: member.offset, reverse=True):
         member.span = end - member.offset
-        least = _LOCAL.size + len(member.raw_name) + member.stored
+        least = LOCAL.size + len(member.raw_name) + member.stored
         if member.span < least:
             raise FormatError("members overlap", member=member.path)
-        if member.span > least + _U16 + _MAX_DESCRIPTOR:
+        if member.span > least + U16 + _MAX_DESCRIPTOR:
             raise FormatError("bytes between members belong to none", member=member.path)
         end = member.offset
 
@@ -327,11 +329,11 @@ def read_member(member: Member, data: bytes) -> bytes:
     check_readable(member)
     if data[:4] != b"PK\x03\x04":
         raise FormatError("local header is missing", member=member.path)
-    _, _, flags, method, _, _, crc, stored, size, name_length, extra_length = _LOCAL.unpack_from(data)
-    start = _LOCAL.size + name_length
-    if data[_LOCAL.size : start] != member.raw_name or (flags, method) != (member.flags, member.method):
+    _, _, flags, method, _, _, crc, stored, size, name_length, extra_length = LOCAL.unpack_from(data)
+    start = LOCAL.size + name_length
+    if data[LOCAL.size : start] != member.raw_name or (flags, method) != (member.flags, member.method):
         raise FormatError("local header differs from the directory", member=member.path)
-    if _U32 in (stored, size):
+    if U32 in (stored, size):
         stored, size, _ = _widen(Member(member.path), data[start : start + extra_length], stored, size, 0)
     for said, known in zip((crc, stored, size), (member.crc, member.stored, member.size), strict=True):
         if said != known and (said or not flags & _FLAG_DESCRIPTOR):  # behind the data stands what is zero here (4.4.4)
@@ -348,7 +350,7 @@ def _descriptors(member: Member) -> tuple[bytes, ...]:
     if not member.flags & _FLAG_DESCRIPTOR:
         return (b"",)
     wide = struct.pack("<LQQ", member.crc, member.stored, member.size)
-    if max(member.stored, member.size) > _U32:
+    if max(member.stored, member.size) > U32:
         return wide, b"PK\x07\x08" + wide
     narrow = struct.pack("<LLL", member.crc, member.stored, member.size)
     return narrow, b"PK\x07\x08" + narrow, wide, b"PK\x07\x08" + wide

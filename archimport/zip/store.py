@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from archimport.runtime.bytecode import source_of
 from archimport.runtime.errors import ArchimportError, ConfigError, LimitError
 from archimport.runtime.file import ContainerFile
 from archimport.runtime.index import MemberIndex
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from archimport.zip.format import Member
+    from archimport.zip.gathered import Gathered
 
 #: What `mount` may ask of a zip.
 OPTIONS = frozenset({"writable"})
@@ -93,7 +95,18 @@ class ZipStore(Store):
         self.location = path
         self.writable = writable
         self._opened = _Opened(path)
+        self._gathered = self._gather() if writable else None
         self._asked = self._looked = object()  # the last time that somebody wanted a look, and the last one done
+
+    def _gather(self) -> Gathered:
+        """Return what keeps bytecode until the store is closed or collected, or the process ends."""
+        from weakref import finalize  # deferred: most archives are read only
+
+        from archimport.zip.gathered import Gathered
+
+        gathered = Gathered(self.location)
+        finalize(self, gathered.write)
+        return gathered
 
     def _current(self) -> _Index:
         asked = self._asked
@@ -113,14 +126,18 @@ class ZipStore(Store):
     def lookup(self, path: str) -> Entry | None:
         """Return the entry at `path`, that of an odd member by its name as it is; or None."""
         current = self._current()
-        return current.lookup(path) or current.odd.get(path)
+        found = current.lookup(path) or current.odd.get(path)
+        return found if self._gathered is None else self._gathered.lookup(path, found)
 
     def list(self, folder: str) -> list[str]:
         """Give the sorted names of the children of `folder`."""
-        return self._current().list(folder)
+        names = self._current().list(folder)
+        return names if self._gathered is None else self._gathered.list(folder, names)
 
     def read(self, entry: Entry) -> bytes:
         """Give the content of a member; FormatError or IntegrityError if it is damaged, or what is odd about it."""
+        if isinstance(entry.handle, bytes):  # gathered
+            return entry.handle
         member = _member(entry)
         try:
             zip_format.check_readable(member)
@@ -132,13 +149,27 @@ class ZipStore(Store):
             raise LimitError("member does not fit into memory", store=self.location, member=entry.path) from None
 
     def write(self, path: str, data: bytes) -> None:
-        """Rewrite the archive with `data` at `path`, whole or not at all."""
-        from archimport.zip.writer import rewrite  # deferred: reading needs no zipfile
-
-        if not self.writable:
+        """Rewrite the archive with `data` at `path`, whole or not at all; bytecode in its place waits for `flush`."""
+        if self._gathered is None:
             raise ConfigError("the archive is mounted read-only", store=self.location, hint="mount it writable=True")
-        rewrite(self.location, check_name(path), data)
+        if source_of(check_name(path)):
+            self._gathered.add(path, data, self._current())
+            return
+        from archimport.zip.rewrite import rewrite  # deferred: loaded with what is gathered
+
+        self.flush()
+        rewrite(self.location, lambda _: {path: data})
         self._opened = _Opened(self.location)
+
+    def flush(self) -> None:
+        """Write the bytecode that was gathered; it stays as it was, if the archive cannot be read then."""
+        written = self._gathered.write() if self._gathered else {}
+        if self._gathered and written:
+            try:
+                self._look_again()
+            except ArchimportError:
+                return
+            self._gathered.forget(written)
 
     def verify(self) -> Iterator[str]:
         """Read every member, the entries of folders too, which no lookup does."""
@@ -197,7 +228,8 @@ class ZipStore(Store):
         }
 
     def close(self) -> None:
-        """Close the file."""
+        """Write what was gathered, and close the file."""
+        self.flush()
         self._opened.file.close()
 
 
