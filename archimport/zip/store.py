@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from archimport.runtime.bytecode import source_of
-from archimport.runtime.errors import ArchimportError, ConfigError, LimitError
+from archimport.runtime.errors import (
+    ArchimportError,
+    ConfigError,
+    FormatError,
+    IntegrityError,
+    LimitError,
+    StoreChangedError,
+    StoreUnavailable,
+)
 from archimport.runtime.file import ContainerFile
 from archimport.runtime.index import MemberIndex
 from archimport.runtime.names import are_plain, check_name
@@ -135,18 +143,48 @@ class ZipStore(Store):
         return names if self._gathered is None else self._gathered.list(folder, names)
 
     def read(self, entry: Entry) -> bytes:
-        """Give the content of a member; FormatError or IntegrityError if it is damaged, or what is odd about it."""
+        """Return the content of a member; FormatError or IntegrityError if it is damaged, or what is odd about it.
+
+        If the file was written over since, that is the content of the member of that path now, as in a directory.
+        StoreChangedError if there is none, or if the file is not whole, which it may be later.
+        """
         if isinstance(entry.handle, bytes):  # gathered
             return entry.handle
         member = _member(entry)
         try:
+            return self._read(member)
+        except (FormatError, IntegrityError) as exc:
+            if member.problem is not None or _file(member).is_current():
+                raise
+            return self._read_anew(member.path, exc)
+
+    def _read(self, member: Member) -> bytes:
+        try:
             zip_format.check_readable(member)
             return zip_format.read_member(member, _file(member).read(member.offset, member.span))
         except ArchimportError as exc:
-            exc.store, exc.member = self.location, exc.member or entry.path
+            exc.store, exc.member = self.location, exc.member or member.path
             raise
         except MemoryError:
-            raise LimitError("member does not fit into memory", store=self.location, member=entry.path) from None
+            raise LimitError("member does not fit into memory", store=self.location, member=member.path) from None
+
+    def _read_anew(self, path: str, damage: ArchimportError) -> bytes:
+        """Return what the file has at `path` now, since reading what it had raised `damage`; that if it is gone."""
+        try:
+            self._look_again()
+            found = self._opened.index.lookup(path)
+            if found is None or found.is_dir:
+                raise FormatError("it has no such member now")
+            return self._read(_member(found))
+        except StoreUnavailable:
+            raise damage from None
+        except ArchimportError as exc:
+            raise StoreChangedError(
+                f"the file was written over while open: {exc.message}",
+                store=self.location,
+                member=path,
+                hint="if it is being written, try again",
+            ) from exc
 
     def write(self, path: str, data: bytes) -> None:
         """Rewrite the archive with `data` at `path`, whole or not at all; bytecode in its place waits for `flush`."""

@@ -82,6 +82,45 @@ def test_source_after_reload(place: Place) -> None:
     assert "return 2222" in inspect.getsource(module.f)
 
 
+def write_over(place: Place, tree: Tree) -> None:
+    """Put another tree into the files that a place has already: the same files, as `cp` leaves them."""
+    if (
+        "change" in place.cannot
+        or place.kind == "memory"
+        or (not place.is_directory and place.mounted.store.kind == "sql")
+    ):
+        pytest.skip("this kind of store is no file that is written over")
+    if place.is_directory:
+        rewrite(place, tree)
+    else:
+        STORES[place.kind](tree, place.base / "new")
+        (place.base / "tree1.zip").write_bytes((place.base / "new.zip").read_bytes())
+
+
+def test_import_after_the_container_was_written_over(place: Place) -> None:
+    place.add({"one.py": "value = 1\n", "two.py": "value = 1\n", "three.py": "value = 1\n"})
+    importlib.import_module("one")
+    write_over(place, {"two.py": "value = 2222\n", "one.py": f"text = {'x' * 5000!r}\n", "three.py": "value = 3\n"})
+    assert [importlib.import_module(name).value for name in ("two", "three")] == [2222, 3]
+
+
+@pytest.mark.parametrize("change", [rewrite, write_over])
+def test_lines_after_refresh(place: Place, change: Callable[[Place, Tree], None]) -> None:
+    """Of a module that was loaded before: in a directory those of the file as it is now."""
+    import linecache
+    import traceback
+
+    place.add({"mod.py": "def f():\n    raise ValueError\n"})
+    module = importlib.import_module("mod")
+    change(place, {"another.py": "x = 1\n" * 999, "mod.py": "def f():\n    raise ValueError  # newer\n"})
+    if not place.is_directory:
+        place.mounted.refresh()
+    linecache.checkcache()
+    with pytest.raises(ValueError) as caught:
+        module.f()
+    assert "raise ValueError" in "".join(traceback.format_exception(caught.value, chain=False)).split("in f")[-1]
+
+
 def test_sourceless_module(place: Place) -> None:
     code = compile("x = 1\ndef f():\n    raise ValueError\n", "built/elsewhere.py", "exec")
     pyc = importlib.util.MAGIC_NUMBER + bytes(12) + marshal.dumps(code)

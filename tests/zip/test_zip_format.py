@@ -288,6 +288,48 @@ def test_archive_truncated_while_open(tmp_path: Path) -> None:
         store.read(entry)
 
 
+def test_archive_written_over_is_read_as_it_is_now(tmp_path: Path) -> None:
+    """As `cp` does: the same file with other content. What was found in the old content is looked for in the new."""
+    path = tmp_path / "x.zip"
+    path.write_bytes(archive())
+    store = ZipStore(str(path))
+    entries = {name: store.lookup(name) for name in FILES}
+    newer = archive({"before": b"x" * 5000, "pkg/__init__.py": b"x = 2\n", "pkg/data.txt": b"other"})
+    path.write_bytes(newer[:-1])
+    for entry in entries.values():
+        with pytest.raises(archimport.StoreChangedError, match="written over while open.*try again") as caught:
+            store.read(entry)
+        assert caught.value.store == str(path)
+    path.write_bytes(newer)
+    assert [store.read(entries[name]) for name in ("pkg/__init__.py", "pkg/data.txt")] == [b"x = 2\n", b"other"]
+    with pytest.raises(archimport.StoreChangedError, match="no such member now"):
+        store.read(entries["top.py"])
+    assert store.list("") == ["before", "pkg"]
+
+
+def test_archive_written_over_and_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "x.zip"
+    path.write_bytes(archive())
+    store = ZipStore(str(path))
+    entry = store.lookup("pkg/data.txt")
+    newer = archive({"before": b"", "pkg/data.txt": b"other"}, zipfile.ZIP_STORED)
+    path.write_bytes(newer.replace(b"other", b"0ther"))
+    with pytest.raises(archimport.StoreChangedError, match="checksum differs"):
+        store.read(entry)
+    path.unlink()
+    with pytest.raises(archimport.FormatError, match="local header is missing"):
+        store.read(entry)
+
+
+def test_damage_of_a_file_that_nobody_wrote_over(tmp_path: Path) -> None:
+    path = tmp_path / "x.zip"
+    path.write_bytes(archive({"a": b"content"}, zipfile.ZIP_STORED).replace(b"content", b"c0ntent"))
+    store = ZipStore(str(path))
+    with pytest.raises(archimport.IntegrityError, match="checksum differs") as caught:
+        store.read(store.lookup("a"))
+    assert type(caught.value) is archimport.IntegrityError
+
+
 def test_writing_keeps_the_rest(tmp_path: Path) -> None:
     path = tmp_path / "x.zip"
     path.write_bytes(archive(prefix=b"#!/usr/bin/env python3\n", comment=b"about"))
