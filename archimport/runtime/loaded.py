@@ -61,8 +61,8 @@ def _origin_of(name: str, loader: object, store: Store, tops: Mapping[str, Unpac
 
 def _compared(store: Store, module: ModuleType, path: str, version: object) -> LoadedModule:
     entry = store.lookup(path) or _found_now(store, module.__name__, path)
-    if entry is None or entry.is_dir:
-        return LoadedModule(module, None, is_stale=False, has_moved=False)  # it went: the module stays
+    if entry is None or entry.is_dir or entry.problem is not None:
+        return LoadedModule(module, None, is_stale=False, has_moved=False)  # it went or is none: the module stays
     extracted = plan_of(store).unpacked
     unit = next((extracted[above] for above in and_above(entry.path, "/") if above in extracted), None)
     was_extracted = not isinstance(getattr(module.__spec__, "loader", None), StoreLoader)
