@@ -14,6 +14,7 @@ from archimport.bundle.index import FILE, FOLDER, Row, cut, folders_of, key_of, 
 from archimport.bundle.tables import CODEC_NUMBERS, MAX_BLOCK, Block, PagePlace, pack_tables
 from archimport.bundle.tail import write_tail
 from archimport.runtime.atomic import replace_file
+from archimport.runtime.codec import may_hold
 from archimport.runtime.digest import digest
 from archimport.runtime.errors import LimitError
 from archimport.runtime.names import check_name
@@ -118,6 +119,8 @@ class _Blocks:
     def _write_block(self) -> None:
         codec, raw, compressed = self._waiting.popleft()
         stored = compressed.result()
+        if not may_hold(len(stored), len(raw)):  # readers take it for a bomb
+            codec, stored = "deflate", compressor("deflate")(raw)
         if len(stored) >= len(raw):
             codec, stored = "stored", raw
         self.table.append(Block(self._offset, len(stored), len(raw), CODEC_NUMBERS[codec], digest(stored)))

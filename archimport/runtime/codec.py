@@ -1,7 +1,8 @@
 """Decompressors, each of one shape: `(stored bytes, raw size) -> raw bytes`.
 
-The raw size comes from an index that was checked before; output is bounded by it, so that no bomb inflates. Whatever
-a decompressor says about damage is an IntegrityError.
+The raw size is what an index states, and output is bounded by it. An index may lie: a size that no content has, or that
+so few bytes cannot honestly stand for, is a LimitError before anything is decompressed. Whatever a decompressor says
+about damage is an IntegrityError.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import sys
 import zlib
 from _frozen_importlib_external import PathFinder
 
-from archimport.runtime.errors import ConfigError, IntegrityError
+from archimport.runtime.errors import ConfigError, IntegrityError, LimitError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +27,14 @@ if TYPE_CHECKING:
         @property
         def unused_data(self) -> bytes: ...
         def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
+
+
+#: In bytes: the largest content, and what any number of stored bytes may stand for.
+MAX_SIZE, _SMALL = 1 << 30, 16 << 20
+#: Deflate cannot do better than this (zlib's technical details), and what is larger than small has no need to.
+MAX_RATIO = 1032
+#: In bytes: xz -9 makes no larger one.
+_MAX_DICTIONARY = 64 << 20
 
 
 def stored(data: bytes, size: int) -> bytes:
@@ -55,9 +64,13 @@ def zip_lzma(data: bytes, size: int) -> bytes:
     packed, dictionary = data[4], int.from_bytes(data[5:9], "little")
     if packed >= 9 * 5 * 5:
         raise IntegrityError("lzma properties are damaged")
+    _check_size(data, size)
+    dictionary = min(dictionary, max(size, 4096))  # all of it is allocated
+    if dictionary > _MAX_DICTIONARY:
+        raise LimitError(f"lzma dictionary of {dictionary} bytes is too large")
     chain = {
         "id": lzma.FILTER_LZMA1,
-        "dict_size": min(dictionary, max(size, 4096)),
+        "dict_size": dictionary,
         "lc": packed % 9,
         "lp": packed // 9 % 5,
         "pb": packed // 45,
@@ -65,8 +78,10 @@ def zip_lzma(data: bytes, size: int) -> bytes:
     try:
         decoder = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=[chain])
         raw: bytes = decoder.decompress(data[9:], size + 1)
-    except (lzma.LZMAError, ValueError, MemoryError) as exc:
+    except (lzma.LZMAError, ValueError) as exc:
         raise IntegrityError(f"compressed data is damaged: {exc}") from exc
+    except MemoryError:
+        raise _too_large(size) from None
     if len(raw) != size:  # a raw stream may lack its end mark, so only the length tells
         raise IntegrityError(f"compressed data does not give {size} bytes")
     return raw
@@ -161,10 +176,27 @@ def load_extension(spec: ModuleSpec) -> ModuleType:
 
 
 def _bounded(decoder: _Decompressor, data: bytes, size: int, error: type[Exception]) -> bytes:
+    _check_size(data, size)
     try:
         raw = decoder.decompress(data, size + 1)
-    except (error, EOFError, MemoryError, ValueError) as exc:
+    except (error, EOFError, ValueError) as exc:
         raise IntegrityError(f"compressed data is damaged: {exc}") from exc
+    except MemoryError:
+        raise _too_large(size) from None
     if len(raw) != size or not decoder.eof or decoder.unused_data:
         raise IntegrityError(f"compressed data does not give exactly {size} bytes")
     return raw
+
+
+def may_hold(stored: int, size: int) -> bool:
+    """Return whether `stored` compressed bytes may stand for a content of `size` bytes."""
+    return 0 <= size <= max(_SMALL, min(MAX_SIZE, stored * MAX_RATIO))
+
+
+def _check_size(data: bytes, size: int) -> None:
+    if not may_hold(len(data), size):
+        raise LimitError(f"{len(data)} compressed bytes are said to hold {size}")
+
+
+def _too_large(size: int) -> LimitError:
+    return LimitError(f"content of {size} bytes does not fit into the memory there is")

@@ -80,6 +80,20 @@ def test_codec_refuses_what_is_damaged(name: str) -> None:
             unpack(damaged, len(RAW))
 
 
+@pytest.mark.parametrize("name", [name for name in CODECS if name != "stored"])
+@pytest.mark.parametrize("size", [-1, 2**20 * 17, 2**30, 2**30 + 1, 2**63])
+def test_codec_refuses_sizes_that_no_content_has(name: str, size: int) -> None:
+    pack, unpack = CODECS[name]
+    with pytest.raises((archimport.LimitError, archimport.IntegrityError)):
+        unpack(pack(RAW), size)
+
+
+def test_lzma_of_a_large_dictionary_is_refused() -> None:
+    large = b"\x09\x04\x05\x00" + b"\x5d" + (1 << 30).to_bytes(4, "little") + bytes(1 << 20)
+    with pytest.raises(archimport.LimitError, match="dictionary"):
+        codec.zip_lzma(large, 1 << 29)
+
+
 @pytest.mark.parametrize("name", ["deflate", "bzip2", "zstd"])
 def test_codec_refuses_what_follows(name: str) -> None:
     pack, unpack = CODECS[name]
