@@ -10,7 +10,7 @@ from archimport.runtime.errors import ConfigError
 from archimport.runtime.finder import StoreFinder
 from archimport.runtime.names import join
 from archimport.runtime.store import Entry, Store
-from archimport.runtime.unit import DECISIONS, plan_of
+from archimport.runtime.unit import DECISIONS, plan_of, read_text
 
 
 @click.command("why")
@@ -78,5 +78,9 @@ def _is_in(member: str, package: str) -> bool:
 
 def _decisions(store: Store) -> list[list[str]]:
     entry = store.lookup(DECISIONS)
-    text = store.read(entry).decode("utf-8", "replace") if entry is not None else ""
-    return [fields for fields in (line.split("\t") for line in text.splitlines()) if len(fields) > 2]
+    text = b"" if entry is None or entry.is_dir else read_text(store, entry)
+    return [
+        fields
+        for fields in (line.split("\t") for line in text.decode("utf-8", "replace").splitlines())
+        if len(fields) > 2
+    ]

@@ -7,7 +7,7 @@ from _frozen_importlib import ModuleSpec
 from _frozen_importlib_external import EXTENSION_SUFFIXES
 
 from archimport.runtime.codec import load_extension
-from archimport.runtime.errors import ArchimportError, ConfigError
+from archimport.runtime.errors import ArchimportError, ConfigError, LimitError
 from archimport.runtime.memory import file_in_memory
 from archimport.runtime.unit import OWN
 
@@ -19,14 +19,21 @@ if TYPE_CHECKING:
 
 #: Where decoders lie in a store, each under the file name that its interpreter and platform look for.
 DECODERS = f"{OWN}decoder/"
+#: In bytes: those that there are have less than one MiB.
+_MAX_DECOMPRESSOR = 16 << 20
 
 
 def carried_decoder(store: Store) -> ModuleType | None:
-    """Give the decoder that a store carries for this interpreter, if any; ConfigError if it cannot be loaded here."""
+    """Give the decoder that a store carries for this interpreter, if any; ConfigError if it cannot be loaded here.
+
+    LimitError if it is larger than any decompressor.
+    """
     entries = (store.lookup(f"{DECODERS}_zstd{suffix}") for suffix in EXTENSION_SUFFIXES)
     entry = next((entry for entry in entries if entry is not None), None)
     if entry is None:
         return None
+    if entry.size > _MAX_DECOMPRESSOR:
+        raise LimitError(f"decompressor of {entry.size} bytes is too large", member=entry.path)
     sys.audit("archimport.load", "backports.zstd._zstd", store.location, entry.path)
     try:
         return _load(file_in_memory("_zstd", store.read(entry)))

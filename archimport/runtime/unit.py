@@ -15,8 +15,8 @@ from __future__ import annotations
 
 from _weakref import ref
 
-from archimport.runtime.digest import digest
-from archimport.runtime.errors import FormatError, IntegrityError, StoreUnavailable
+from archimport.runtime.digest import DIGEST_SIZE, digest
+from archimport.runtime.errors import FormatError, IntegrityError, LimitError, StoreUnavailable
 from archimport.runtime.names import check_name
 
 TYPE_CHECKING = False
@@ -30,6 +30,10 @@ OWN = ".archimport/"
 PLAN = f"{OWN}plan"
 UNITS = f"{OWN}unit/"
 DECISIONS = f"{OWN}decisions"
+#: In bytes: the longest of these texts.
+MAX_TEXT = 16 << 20
+#: The most libraries that one needs: which ones is kept as text, as few are ever asked for.
+_MOST_NEEDS = 1000
 
 
 class Plan:
@@ -48,22 +52,35 @@ class Plan:
         try:
             for line in text.splitlines():
                 kind, path, unit = line.split("\t")
-                kinds[kind][path] = bytes.fromhex(unit).hex()  # a name of a folder, and nothing else
+                kinds[kind][path] = digest_of(unit).hex()  # a name of a directory, and nothing else
         except (ValueError, KeyError):
             raise FormatError("the plan of what has to be real files is damaged", member=PLAN) from None
 
 
-class File:
-    """A file of a unit: `needs` are the libraries it needs, each with where in this file its name stands, or 0."""
+def digest_of(text: str) -> bytes:
+    """Return the digest that a text writes in hexadecimal; ValueError if it is none."""
+    if len(text) != 2 * DIGEST_SIZE:
+        raise ValueError(text)
+    return bytes.fromhex(text)
 
-    __slots__ = ("digest", "is_program", "needs", "path")
+
+class File:
+    """A file of a unit. ValueError for a line that says none."""
+
+    __slots__ = ("_needs", "digest", "is_program", "path")
 
     def __init__(self, line: str) -> None:
-        digits, mode, path, *needs = line.split("\t")
+        digits, mode, path, *needs = line.split("\t", 3)
         self.path = check_name(path)
-        self.digest = bytes.fromhex(digits)
+        self.digest = digest_of(digits)
         self.is_program = mode == "x"
-        self.needs = [(int(offset), path) for offset, path in zip(needs[::2], needs[1::2], strict=True)]
+        self._needs = needs
+
+    @property
+    def needs(self) -> list[tuple[int, str]]:
+        """The libraries it needs, each with where in this file its name stands, or 0; ValueError if they are none."""
+        fields = self._needs[0].split("\t", 2 * _MOST_NEEDS) if self._needs else []
+        return [(int(offset), path) for offset, path in zip(fields[::2], fields[1::2], strict=True)]
 
 
 class Unit:
@@ -90,7 +107,7 @@ class Unit:
         """The list as it is written; IntegrityError if it is another one than the name says."""
         if self._text is None:
             store = self._opened(UNITS + self.name)
-            text = store.read(_entry(store, UNITS + self.name))
+            text = read_text(store, _entry(store, UNITS + self.name))
             if digest(text).hex() != self.name:
                 raise IntegrityError("list of a unit is damaged", store=store.location, member=UNITS + self.name)
             self._text = text
@@ -127,7 +144,7 @@ class Unit:
         begun = set()
         waiting = [path]
         while waiting:
-            file = self.files[waiting[-1]]
+            file = self._file(waiting[-1])
             ahead = [need for _, need in file.needs if need not in begun] if file.path not in begun else []
             begun.add(file.path)
             if ahead:
@@ -135,6 +152,12 @@ class Unit:
             else:
                 found[waiting.pop()] = file
         return list(found.values())
+
+    def _file(self, path: str) -> File:
+        file = self.files.get(path)
+        if file is None:
+            raise FormatError("list of a unit does not have what it needs", store=self.location, member=path)
+        return file
 
 
 def _parsed(text: str) -> dict[str, File]:
@@ -146,6 +169,13 @@ def _parsed(text: str) -> dict[str, File]:
     return files
 
 
+def read_text(store: Store, entry: Entry) -> bytes:
+    """Return a text of archimport's own; LimitError if it is longer than any."""
+    if entry.size > MAX_TEXT:
+        raise LimitError(f"text of {entry.size} bytes is too long", store=store.location, member=entry.path)
+    return store.read(entry)
+
+
 def plan_of(store: Store) -> Plan:
     """Give what a store says has to be real files; it is read once for each content of the store."""
     entry = store.lookup(PLAN)
@@ -154,7 +184,7 @@ def plan_of(store: Store) -> Plan:
     read_from, plan = store.plan
     if read_from is entry or (entry.digest is not None and getattr(read_from, "digest", None) == entry.digest):
         return plan  # type: ignore[return-value]  # a plan is with its entry
-    plan = Plan(store.read(entry).decode("utf-8", "replace"))
+    plan = Plan(read_text(store, entry).decode("utf-8", "replace"))
     store.plan = entry, plan
     return plan
 

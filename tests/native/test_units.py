@@ -11,7 +11,7 @@ from builders import MemoryStore
 import archimport
 from archimport.runtime.digest import digest
 from archimport.runtime.extract import package_in_cache
-from archimport.runtime.unit import PLAN, UNITS, Plan, Unit, plan_of, unit_named
+from archimport.runtime.unit import MAX_TEXT, PLAN, UNITS, Plan, Unit, plan_of, unit_named, unit_of_library
 
 GOOD = digest(b"x").hex()
 
@@ -96,10 +96,26 @@ def test_list_is_not_read_where_all_files_are() -> None:
 
 
 def test_plan_is_read_once_for_each_content() -> None:
-    store = MemoryStore({PLAN: b"unpacked\tacme\t00\n"}, "/virtual/plan")
-    assert plan_of(store).unpacked == {"acme": "00"} and plan_of(store) is plan_of(store)
+    store = MemoryStore({PLAN: f"unpacked\tacme\t{GOOD}\n".encode()}, "/virtual/plan")
+    assert plan_of(store).unpacked == {"acme": GOOD} and plan_of(store) is plan_of(store)
     store.write(PLAN, b"")
     assert plan_of(store).unpacked == {}
+
+
+@pytest.mark.parametrize("member", [PLAN, f"{UNITS}{GOOD}"])
+def test_texts_that_are_too_long(member: str) -> None:
+    store = MemoryStore(
+        {PLAN: f"library\tx.so\t{GOOD}\n".encode(), f"{UNITS}{GOOD}": b"", "x.so": b""}, "/virtual/long"
+    )
+    store.lookup(member).size = MAX_TEXT + 1
+    with pytest.raises(archimport.LimitError, match="too long"):
+        unit_of_library(store, "x.so").files  # noqa: B018 - it is read when it is asked for
+
+
+def test_library_that_its_unit_does_not_have() -> None:
+    store, name = store_of(f"{GOOD}\t-\tother.so")
+    with pytest.raises(archimport.FormatError, match=r"x\.so"):
+        unit_named(store, name).needed("x.so")
 
 
 def test_unit_of_a_closed_store() -> None:
