@@ -165,7 +165,7 @@ def _content(key: str, rows: Rows, size: int) -> bytes:
         raise FormatError(f"content {key[:12]} is stored in an unknown way") from exc
     try:
         content = decode(stored, size)
-    except ArchimportError as exc:
+    except IntegrityError as exc:
         raise IntegrityError(f"content {key[:12]} is damaged: {exc.message}") from exc
     if digest(content).hex() != key:
         raise IntegrityError(f"content {key[:12]} is damaged")

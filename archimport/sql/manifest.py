@@ -9,8 +9,9 @@ from __future__ import annotations
 import struct
 
 from archimport.runtime.bytecode import source_of
+from archimport.runtime.codec import MAX_SIZE
 from archimport.runtime.digest import DIGEST_SIZE, digest
-from archimport.runtime.errors import FormatError
+from archimport.runtime.errors import FormatError, LimitError
 from archimport.runtime.index import MemberIndex
 from archimport.runtime.store import Entry
 
@@ -24,6 +25,9 @@ _COUNT = struct.Struct("<I")
 _RECORD = struct.Struct(f"<{DIGEST_SIZE}sQ{DIGEST_SIZE}s")
 _START = len(_MAGIC) + _COUNT.size
 _NO_SOURCE = bytes(DIGEST_SIZE)
+MAX_MEMBERS = 1_000_000
+#: In bytes: a million members whose paths have sixty characters.
+MAX_MANIFEST = 128 << 20
 
 
 class ManifestIndex(MemberIndex):
@@ -34,8 +38,7 @@ class ManifestIndex(MemberIndex):
     def __init__(self, content: bytes, *, is_checked: bool = False) -> None:
         self._content = content
         try:
-            (count,) = _COUNT.unpack_from(content, len(_MAGIC))
-            end = _START + count * _RECORD.size
+            count, end = _layout(content)
             *paths, rest = content[end:].decode().split("\n")
         except (struct.error, ValueError) as exc:
             raise FormatError("not a manifest of version 1") from exc
@@ -46,11 +49,18 @@ class ManifestIndex(MemberIndex):
         self._build(paths, range(_START, end, _RECORD.size))
         if not is_checked:
             self._check_kinds()
+            self._check_sizes()
             self._check_bytecode()
 
     def _entry(self, path: str, row: object) -> Entry:
         key, size, _ = self._record(row)
         return Entry(path, size=size, mtime=int.from_bytes(key[:4], "little"), digest=key)
+
+    def _check_sizes(self) -> None:
+        for path, row in self._rows.items():
+            size = self._record(row)[1]
+            if size > MAX_SIZE:
+                raise LimitError(f"member of {size} bytes is too large", member=path)
 
     def _check_bytecode(self) -> None:
         """Raise FormatError for bytecode that is not of the source beside it: no other check comes before it runs."""
@@ -61,6 +71,20 @@ class ManifestIndex(MemberIndex):
 
     def _record(self, row: object) -> tuple[bytes, int, bytes]:
         return _RECORD.unpack_from(self._content, row)  # type: ignore[arg-type]  # what the constructor gave
+
+
+def _layout(content: bytes) -> tuple[int, int]:
+    """Return the number of members, and where their paths begin; ValueError if there are not as many lines.
+
+    LimitError for more members or bytes than a manifest may have.
+    """
+    (count,) = _COUNT.unpack_from(content, len(_MAGIC))
+    end = _START + count * _RECORD.size
+    if count > MAX_MEMBERS or len(content) > MAX_MANIFEST:
+        raise LimitError(f"manifest of {count} members in {len(content)} bytes is too large")
+    if content.count(b"\n", end) != count:
+        raise ValueError(count)
+    return count, end
 
 
 def render(entries: Iterable[Entry]) -> bytes:

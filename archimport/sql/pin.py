@@ -8,9 +8,10 @@ from archimport.runtime import cache
 from archimport.runtime.digest import DIGEST_SIZE, digest
 from archimport.runtime.errors import ConfigError, FormatError, LimitError, ReleaseGone
 from archimport.runtime.store import Entry
+from archimport.runtime.unit import digest_of
 from archimport.sql import schema
 from archimport.sql.blobs import select_one
-from archimport.sql.manifest import ManifestIndex
+from archimport.sql.manifest import MAX_MANIFEST, ManifestIndex
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 _MANIFESTS = "manifest"
 _POINTERS = "pointer"
-_LARGEST_MANIFEST = 1 << 30
 
 
 class Pin:
@@ -59,8 +59,8 @@ class Selector:
     def read(self, query: Query) -> Pin:
         """Read the pointer and, if the user's cache has it not, the manifest: two statements of one connection."""
         entry, number, serial = self._head(query)
-        if entry.size > _LARGEST_MANIFEST:
-            raise LimitError(f"a manifest of {entry.size} bytes is too large")
+        if not 0 <= entry.size <= MAX_MANIFEST:
+            raise LimitError(f"no manifest has {entry.size} bytes")
         key = entry.digest or b""
         index = _index_from_cache(key)
         if index is None:
@@ -81,13 +81,14 @@ class Selector:
             raise FormatError("the tables say two versions")
         version, channel, serial, number, key, size = rows[0]
         if version != schema.VERSION:
-            raise FormatError(f"the tables have version {version!r}, not {schema.VERSION}", hint="archimport upgrade")
+            said = f"{version!r}"[:20]
+            raise FormatError(f"the tables have version {said}, not {schema.VERSION}", hint="archimport upgrade")
         if self.release is None and channel != self.channel:  # a collation may know no case
             raise ConfigError(f"there is no channel {self.channel!r}", hint="archimport channels lists them")
         if number is None:
             raise ReleaseGone(f"there is no release {self.release!r}", hint="archimport log lists them")
         try:
-            entry = Entry("", size=int(str(size)), digest=bytes.fromhex(str(key)))
+            entry = Entry("", size=int(str(size)), digest=digest_of(str(key)))
             return entry, int(str(number)), None if serial is None else int(str(serial))
         except ValueError as exc:
             raise FormatError("the pointer to the release is damaged") from exc

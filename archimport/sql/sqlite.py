@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import sys
 import time
 from _thread import LockType
 from _weakref import ref
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
-from archimport.runtime.errors import ArchimportError, ConfigError, FormatError, StoreUnavailable
+from archimport.runtime.errors import ArchimportError, ConfigError, FormatError, LimitError, StoreUnavailable
 from archimport.sql.database import CONNECT_LIMIT, STATEMENT_LIMIT, Database, NoTableError
 from archimport.sql.schema import PREFIX
 
@@ -28,6 +29,8 @@ AND s.type <> 'index' AND (s.type <> 'table' OR s.rootpage = 0
 OR EXISTS (SELECT 1 FROM pragma_table_xinfo(s.name) c WHERE c.hidden <> 0))
 """
 _STEPS_BETWEEN_LOOKS = 100_000
+#: In bytes: what one statement may bring from a small file too, and what a row takes beside its texts and bytes.
+_LEAST_RESULT, _ROW = 64 << 20, 64
 #: In seconds: how long a fork waits for a read.
 _FORK_LIMIT = 1.0
 _BUSY = frozenset((sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_INTERRUPT))
@@ -97,9 +100,25 @@ class SqliteDatabase(Database):
             raise FormatError(f"the database is damaged: {exc}", store=self.name) from None
 
     def _rows(self, connection: sqlite3.Connection, statement: str, parameters: dict[str, object]) -> Rows:
+        """Return what a statement finds; LimitError for more than the file can hold, whose pages may go round."""
         self._deadline[0] = time.monotonic() + STATEMENT_LIMIT
         self.statements += 1
-        return connection.execute(statement.replace("{schema}", "main."), parameters).fetchall()
+        rows: Rows = []
+        size, most = 0, _LEAST_RESULT
+        with closing(connection.execute(statement.replace("{schema}", "main."), parameters)) as found:
+            for row in found:
+                rows.append(row)
+                size += _ROW + sum(len(value) for value in row if isinstance(value, (str, bytes)))
+                if size > most and size > (most := max(most, self._size())):
+                    raise LimitError("the tables hold more than their file", store=self.name)
+        return rows
+
+    def _size(self) -> int:
+        """Return how many bytes the database has, with its log; it may grow while it is read."""
+        if self._path is None:
+            return sys.maxsize  # in memory
+        files = (f"{self._path}{suffix}" for suffix in ("", "-wal"))
+        return sum(os.path.getsize(file) for file in files if os.path.exists(file))
 
     def _connect(self) -> sqlite3.Connection:
         self._opened = self._identity()

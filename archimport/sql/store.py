@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from archimport.runtime.errors import ArchimportError, ConfigError, StoreUnavailable
 from archimport.runtime.lock import Lock
 from archimport.runtime.names import check_name
@@ -12,7 +14,7 @@ from archimport.sql.startup import Startup
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
     from threading import Event
 
     from archimport.sql.address import Address
@@ -191,7 +193,9 @@ class SqlStore(Store):
         """Give channel, release and size."""
         pin = self.pin
         files = pin.index.files()
+        file = self.address.file
         return {
+            **({"size": os.path.getsize(file)} if file and os.path.exists(file) else {}),
             "channel": self._selector.channel,
             "serial": pin.serial,
             "release": pin.number,
@@ -205,14 +209,18 @@ class SqlStore(Store):
         """Read the release's contents from the database, past the user's cache."""
         opened = self._opened
         files = opened.pin.index.files()
-        for batch in grouped(((entry, entry.size) for entry in files), _VERIFIED):
-            found = opened.blobs.fetch(batch)
-            for entry in batch:
-                content = found[entry.digest or b""]
-                if isinstance(content, ArchimportError):
-                    content.store, content.member = self.location, entry.path
-                    raise content
+        contents = {(entry.digest, entry.size): entry for entry in files}.values()
+        for batch in grouped(((entry, entry.size) for entry in contents), _VERIFIED):
+            self._check(batch, opened.blobs)
         yield f"release {opened.pin.number}: {len(files)} files"
+
+    def _check(self, batch: Collection[Entry], blobs: Blobs) -> None:
+        found = blobs.fetch(batch)
+        for entry in batch:
+            content = found[entry.digest or b""]
+            if isinstance(content, ArchimportError):
+                content.store, content.member = self.location, entry.path
+                raise content
 
     def close(self) -> None:
         """Close the connection, and keep what start-up read for the next time."""

@@ -266,6 +266,9 @@ HOSTILE = {
     "a manifest of NULL": "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = replace(sql, 'NOT NULL', '');"
     " PRAGMA writable_schema = RESET; UPDATE archimport_release SET manifest = NULL, created_by = NULL;",
     "huge sizes": "UPDATE archimport_release SET manifest_size = 9223372036854775807;",
+    "a negative size": "UPDATE archimport_release SET manifest_size = -1;",
+    "text for a serial": "UPDATE archimport_channel SET serial = 'x';",
+    "a short digest": "UPDATE archimport_release SET manifest = '00';",
     "numbers for contents": "UPDATE archimport_blob SET content = 1152921504606846976;",
     "text for contents": "UPDATE archimport_blob SET content = 'text';",
     "odd parts": "UPDATE archimport_blob SET part_number = 'x';",
