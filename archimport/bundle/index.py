@@ -6,6 +6,7 @@ So what a program imports lies close together: a lookup loads one page, a folder
 from __future__ import annotations
 
 import struct
+from _bisect import bisect_left  # `bisect` itself is one module more
 
 from archimport.runtime.errors import FormatError
 
@@ -99,8 +100,11 @@ class Page:
         return found
 
     def rows_below(self, prefix: bytes) -> Iterator[Row]:
-        """Give the rows whose keys begin with a prefix."""
-        return (self.row(number) for number, key in enumerate(self.keys) if key.startswith(prefix))
+        """Give the rows whose keys begin with a prefix; they follow each other."""
+        number = bisect_left(self.keys, prefix)
+        while number < len(self.keys) and self.keys[number].startswith(prefix):
+            yield self.row(number)
+            number += 1
 
     def row(self, number: int) -> Row:
         """Give a row by its number in the page."""

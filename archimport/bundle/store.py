@@ -8,7 +8,7 @@ import sys
 from archimport.bundle import format as bundle_format
 from archimport.bundle.format import HEADER_SIZE
 from archimport.bundle.index import FOLDER, Page, key_of
-from archimport.bundle.tables import CODECS, Tables
+from archimport.bundle.tables import CODECS, MAX_SHARED_BLOCK, Tables
 from archimport.runtime.codec import prepare
 from archimport.runtime.digest import verify
 from archimport.runtime.errors import ArchimportError, ConfigError, FormatError
@@ -153,13 +153,24 @@ class BundleStore(Store):
         except ArchimportError as exc:
             exc.store, exc.member = self.location, row.path
             raise
-        if row.offset + row.size > len(block):
-            raise FormatError("member reaches beyond its block", store=self.location, member=row.path)
-        return block[row.offset : row.offset + row.size]
+        return self.part(row, block)
+
+    def part(self, row: Row, block: bytes) -> bytes:
+        """Return the content of a row from its raw block; FormatError if it is none."""
+        end = row.offset + row.size
+        if end > len(block) or (len(block) > MAX_SHARED_BLOCK and row.size != len(block)):
+            raise FormatError("member is no content of its block", store=self.location, member=row.path)
+        return block[row.offset : end]
+
+    def block(self, number: int) -> bytes:
+        """Return a block, verified and decompressed; it is not kept."""
+        block = self.tables.block(number)
+        return block.unpack(self.file.read(block.offset, block.stored))
 
     def _load_block(self, number: int) -> bytes:
-        block = self.tables.block(number)
-        raw = block.unpack(self.file.read(block.offset, block.stored))
+        raw = self.block(number)
+        if len(raw) > MAX_SHARED_BLOCK:  # one content, and large
+            return raw
         while len(self._blocks) >= _BLOCKS_KEPT:
             self._blocks.pop(next(iter(list(self._blocks)), number), None)
         self._blocks[number] = raw
@@ -167,14 +178,20 @@ class BundleStore(Store):
 
     def describe(self) -> dict[str, object]:
         """Give size, number of members and blocks, codecs, targets, and what the bundle says of itself."""
-        blocks = [self.tables.block(number) for number in range(self.root.blocks)]
-        codecs = {CODECS[block.codec][0] for block in blocks if block.codec in CODECS}
+        content, codecs = 0, set()
+        try:
+            for block in map(self.tables.block, range(self.root.blocks)):
+                content += block.raw
+                codecs.add(CODECS[block.codec][0] if block.codec in CODECS else str(block.codec))
+        except ArchimportError as exc:
+            exc.store = self.location
+            raise
         return {
             "format": bundle_format.VERSION,
             "size": self.file.size,
             "members": self.root.members,
-            "content": sum(block.raw for block in blocks),
-            "blocks": len(blocks),
+            "content": content,
+            "blocks": self.root.blocks,
             "compression": ", ".join(sorted(codecs)),
             "signed": bool(self.root.signatures),
             "meta": self.meta,

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 CODECS = {0: ("stored", codec.stored), 1: ("deflate", codec.deflate), 2: ("zstd", codec.zstd)}
 CODEC_NUMBERS = {name: number for number, (name, _) in CODECS.items()}
 MAX_BLOCK = 1 << 30
+#: In raw bytes: a larger block is one content, so that no read of a small member decompresses a large block.
+MAX_SHARED_BLOCK = 1 << 20
 _BLOCK = struct.Struct("<QIIB3s32s")
 _PAGE = struct.Struct("<QI32s")
 
@@ -88,20 +90,28 @@ class Tables:
         self._firsts = raw[keys:].split(b"\0")
 
     def block(self, number: int) -> Block:
-        """Give a row of the block table; FormatError if there is none or it lies outside the blocks."""
+        """Give a row of the block table; FormatError if there is none or it does not follow the block before it."""
         if number >= self._root.blocks:
             raise FormatError(f"there is no block {number}")
         offset, stored, raw, codec, padding, digest = _BLOCK.unpack_from(self._raw, number * _BLOCK.size)
-        if not HEADER_SIZE <= offset <= offset + stored <= self._root.pages or raw > MAX_BLOCK or any(padding):
+        begins = self._end_of(_BLOCK, (number - 1) * _BLOCK.size) if number else HEADER_SIZE
+        if offset != begins or offset + stored > self._root.pages or raw > MAX_BLOCK or any(padding):
             raise FormatError(f"block {number} is not where blocks are")
         return Block(offset, stored, raw, codec, digest)
 
     def page(self, number: int) -> PagePlace:
-        """Give a row of the page table; FormatError if it lies outside the pages."""
-        offset, size, digest = _PAGE.unpack_from(self._raw, self._pages + number * _PAGE.size)
-        if not self._root.pages <= offset <= offset + size <= self._end or size > MAX_PAGE:
+        """Give a row of the page table; FormatError if it does not follow the page before it."""
+        place = self._pages + number * _PAGE.size
+        offset, size, digest = _PAGE.unpack_from(self._raw, place)
+        begins = self._end_of(_PAGE, place - _PAGE.size) if number else self._root.pages
+        if offset != begins or offset + size > self._end or size > MAX_PAGE:
             raise FormatError(f"page {number} is not where pages are")
         return PagePlace(offset, size, digest, self._firsts[number])
+
+    def _end_of(self, layout: struct.Struct, place: int) -> int:
+        """Return where in the file a block or a page ends, whose row is at `place`."""
+        offset, size, *_ = layout.unpack_from(self._raw, place)
+        return offset + size  # type: ignore[no-any-return]  # numbers both
 
     def page_of(self, key: bytes) -> int:
         """Give the number of the page that a key is in, if in any: the last one that does not begin behind it."""

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from archimport.bundle.format import HEADER_SIZE
 from archimport.bundle.index import FILE, FOLDER, folders_of
 from archimport.runtime import digest
-from archimport.runtime.errors import FormatError, IntegrityError
+from archimport.runtime.codec import MAX_RATIO
+from archimport.runtime.errors import FormatError, IntegrityError, LimitError
 from archimport.runtime.names import check_name
 
 if TYPE_CHECKING:
@@ -18,27 +19,19 @@ if TYPE_CHECKING:
 
 
 def verify(store: BundleStore) -> Iterator[str]:
-    """Check every byte of the file and every row of the index, and give a line for each part.
+    """Check every byte of the file and every row of the index, and return a line for each part.
 
     No byte belongs to nothing, each content has its digest, each row is where it is looked for and occurs once, and
-    there is just the folders that files lie in: an inspector sees all that can be imported. FormatError or
-    IntegrityError if not.
+    there is just the folders that files lie in: an inspector sees all that can be imported. One block is in memory at a
+    time. FormatError, IntegrityError or LimitError if not.
     """
     tail = store.header.tail
     digest.verify(store.file.read(tail, store.header.size - tail), store.root.tail_digest, "tail")
-    position = HEADER_SIZE
-    for number in range(store.root.blocks):
-        block = store.tables.block(number)
-        block.unpack(store.file.read(block.offset, block.stored))
-        position = _adjacent(store, position, block.offset, block.stored)
-    yield f"{store.root.blocks} blocks"
-    for number in range(store.root.page_count):
-        page = store.tables.page(number)
-        position = _adjacent(store, position, page.offset, page.size)
-    _adjacent(store, position, store.header.tables, 0)
-    yield f"{store.root.page_count} pages of the index"
+    _check_ends(store)
     rows = list(_rows(store))
     _check_contents(store, rows)
+    yield f"{store.root.blocks} blocks"
+    yield f"{store.root.page_count} pages of the index"
     _check_folders(store, rows)
     files = sum(row.kind == FILE for row in rows)
     if files != store.root.members:
@@ -46,10 +39,18 @@ def verify(store: BundleStore) -> Iterator[str]:
     yield f"{files} files"
 
 
-def _adjacent(store: BundleStore, position: int, offset: int, size: int) -> int:
-    if offset != position:
-        raise FormatError(f"bytes {position} to {offset} belong to nothing", store=store.location)
-    return offset + size
+def _check_ends(store: BundleStore) -> None:
+    """Check that blocks and pages, each of which follows the one before, end where their part of the file does."""
+    total, end = 0, HEADER_SIZE
+    for number in range(store.root.blocks):
+        block = store.tables.block(number)
+        total, end = total + block.raw, block.offset + block.stored
+    if total > store.header.size * MAX_RATIO:
+        raise LimitError(f"contents of {total} bytes are too large for their file", store=store.location)
+    last = store.tables.page(store.root.page_count - 1)
+    for begins, ends in ((end, store.root.pages), (last.offset + last.size, store.header.tables)):
+        if begins != ends:
+            raise FormatError(f"bytes {begins} to {ends} belong to nothing", store=store.location)
 
 
 def _rows(store: BundleStore) -> Iterator[Row]:
@@ -70,14 +71,32 @@ def _rows(store: BundleStore) -> Iterator[Row]:
 
 
 def _check_contents(store: BundleStore, rows: list[Row]) -> None:
-    """Check each content's digest; rows that share a content share the check."""
-    checked: dict[tuple[int, int, int], bytes] = {}
-    for row in sorted((row for row in rows if row.kind == FILE), key=lambda row: row.block):
-        place = row.block, row.offset, row.size
-        if place not in checked:
-            checked[place] = digest.digest(store.content(row))
-        if checked[place] != row.digest:
-            raise IntegrityError("content differs from its digest", store=store.location, member=row.path)
+    """Check each block, and the digest of each content."""
+    in_blocks: dict[int, list[Row]] = {}
+    for row in rows:
+        if row.kind == FILE and row.size:
+            in_blocks.setdefault(row.block, []).append(row)
+        elif row.kind == FILE:
+            _check_digest(store, row, digest.digest(b""))
+    for number in sorted({*range(store.root.blocks), *in_blocks}):
+        _check_block(store, number, in_blocks.get(number, []))
+
+
+def _check_block(store: BundleStore, number: int, rows: list[Row]) -> None:
+    """Check a block and the contents in it; rows that share a content share the check."""
+    raw = store.block(number)
+    place, found = (0, 0), b""
+    for row in sorted(rows, key=lambda row: (row.offset, row.size)):
+        if (row.offset, row.size) != place:
+            if row.offset < sum(place):
+                raise FormatError("contents overlap", store=store.location, member=row.path)
+            place, found = (row.offset, row.size), digest.digest(store.part(row, raw))
+        _check_digest(store, row, found)
+
+
+def _check_digest(store: BundleStore, row: Row, found: bytes) -> None:
+    if row.digest != found:
+        raise IntegrityError("content differs from its digest", store=store.location, member=row.path)
 
 
 def _check_folders(store: BundleStore, rows: list[Row]) -> None:
