@@ -76,6 +76,9 @@ def main() -> None:
             raise
         sys.stderr.write(f"archimport: error: {exc}\n")
         sys.exit(1)
+    except MemoryError:
+        sys.stderr.write("archimport: error: there is not enough memory for this\n")
+        os._exit(1)
     except BrokenPipeError:
         sys.stderr.close()  # nobody reads any more: say nothing at exit either
         sys.exit(1)

@@ -13,7 +13,8 @@ import click
 
 from archimport.cli.store import odd_line, open_store, store_argument
 from archimport.runtime.atomic import replace_file
-from archimport.runtime.errors import ConfigError, FormatError
+from archimport.runtime.codec import MAX_RATIO, MAX_SIZE
+from archimport.runtime.errors import ConfigError, FormatError, LimitError
 from archimport.runtime.unit import OWN
 
 if TYPE_CHECKING:
@@ -59,11 +60,13 @@ def extract(store: Store, folder: str, output: Path) -> int:
             raise FormatError(
                 f"members {other!r} and {entry.path!r} are one file on some systems", store=store.location
             )
+    needed = sum(entry.size for entry in entries)
+    _check_total(store, needed)
     with _writing(output):
         output.mkdir(parents=True, exist_ok=True)
         if any(output.iterdir()):
             raise ConfigError(f"folder {str(output)!r} is not empty", hint="name a new one")
-        needed, free = sum(entry.size for entry in entries), shutil.disk_usage(output).free
+        free = shutil.disk_usage(output).free
         if needed > free:
             raise ConfigError(f"cannot write {str(output)!r}: {needed} bytes are needed, {free} are free")
     for entry in entries:
@@ -73,6 +76,13 @@ def extract(store: Store, folder: str, output: Path) -> int:
             target.parent.mkdir(parents=True, exist_ok=True)
             replace_file(str(target), lambda file, content=content: file.write(content))  # type: ignore[misc]  # bound now
     return len(entries)
+
+
+def _check_total(store: Store, needed: int) -> None:
+    """Raise LimitError for members that together are larger than their container can honestly hold."""
+    held = store.describe().get("size")
+    if isinstance(held, int) and needed > max(MAX_SIZE, held * MAX_RATIO):
+        raise LimitError(f"members of {needed} bytes are too large for their container", store=store.location)
 
 
 @contextlib.contextmanager
