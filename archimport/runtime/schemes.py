@@ -12,7 +12,7 @@ from archimport.runtime.early import opened, refuse_while_importing
 from archimport.runtime.errors import ConfigError, FormatError
 from archimport.runtime.file import unavailable
 from archimport.runtime.location import split_file, split_scheme
-from archimport.runtime.magic import APPLICATION_ID, APPLICATION_ID_OFFSET, BUNDLE_MAGIC, BUNDLE_MAGIC_OFFSET
+from archimport.runtime.magic import OTHERS, OURS, SNIFFED, SUFFIX, kind_of, was
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,19 +30,9 @@ if TYPE_CHECKING:
             """Open the file at `path`."""
 
 
-#: The first bytes of a file say what it is: (kind, offset, what stands there, whether a bare path entry means it).
-_MAGICS = (
-    ("bundle", BUNDLE_MAGIC_OFFSET, BUNDLE_MAGIC, True),
-    ("sql", APPLICATION_ID_OFFSET, APPLICATION_ID, True),
-    ("sql", 0, b"SQLite format 3\0", False),
-    ("zip", 0, b"PK\x03\x04", False),
-    ("zip", 0, b"PK\x05\x06", False),
-    ("zip", 0, b"#!", False),  # a zip that runs; the zip's own parser decides
-)
 _FILE_KINDS = frozenset(("bundle", "zip"))
 #: Schemes of URLs that SQLAlchemy reads, without `+driver`, and `sql` for what the host's configuration names.
 _DATABASES = frozenset(("sql", "sqlite", "postgresql", "mysql", "mariadb", "mssql", "oracle"))
-_SNIFFED = 256
 
 
 class Request:
@@ -147,8 +137,21 @@ class Schemes:
 
 def _recognise_file(path: str, *, bare: bool) -> Request | None:
     split = split_file(path)
-    kind = _sniff(split[0], bare=bare) if split else None
-    return file_request(kind, *split) if split and kind else None
+    if split is None:
+        return _gone(path) if bare else None
+    kind = _sniff(split[0], bare=bare)
+    return file_request(kind, *split) if kind else None
+
+
+def _gone(path: str) -> Request | None:
+    """Return how to open a bundle that is not there, which raises; only the name tells that it was one."""
+    if not any(name.endswith(SUFFIX) for name in path.replace(os.sep, "/").split("/")):
+        return None
+    outer, name = os.path.abspath(path), ""
+    while not os.path.exists(outer):
+        missing = outer
+        outer, name = os.path.split(outer)
+    return file_request("bundle", missing) if name.endswith(SUFFIX) else None
 
 
 def file_request(kind: str, file: str, folder: str = "") -> Request:
@@ -178,15 +181,12 @@ def _database_request(source: object, folder: str = "") -> Request:
 def _sniff(file: str, *, bare: bool) -> str | None:
     try:
         with open(file, "rb") as stream:
-            header = stream.read(_SNIFFED)
+            header = stream.read(SNIFFED)
+            return kind_of(header, OURS) or was(file, header, stream) or (None if bare else kind_of(header, OTHERS))
     except OSError as exc:
         if bare:
             return None
         raise unavailable(file, exc) from exc
-    for kind, offset, magic, is_bare in _MAGICS:
-        if header[offset : offset + len(magic)] == magic and (is_bare or not bare):
-            return kind
-    return None
 
 
 def _opener_by_others(scheme: str) -> Callable[..., Store] | None:

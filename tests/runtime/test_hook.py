@@ -7,6 +7,7 @@ import importlib.metadata
 import pkgutil
 import runpy
 import sqlite3
+import subprocess
 import sys
 import traceback
 from pathlib import Path
@@ -473,3 +474,118 @@ def test_entries_that_are_no_strings(place: Place) -> None:
     place.add(TREE)
     sys.path[:0] = [b"/bytes", Path("/p")]
     assert importlib.import_module("mod").value == 1
+
+
+def spoil(file: Path, damage: str) -> None:
+    """Damage a file in one of the ways that disks, transfers and people know."""
+    raw = file.read_bytes()
+    spoiled = {
+        "flipped magic": raw[:130] + bytes([raw[130] ^ 1]) + raw[131:],
+        "text transfer": raw.replace(b"\r\n", b"\n"),
+        "other line ends": raw.replace(b"\n", b"\r\n"),
+        "header of zeros": bytes(256) + raw[256:],
+        "magic overwritten": raw[:128] + b"????????" + raw[136:],
+        "something before it": b"#!/bin/sh\n" + raw,
+        "cut": raw[: len(raw) // 2],
+        "cut in the header": raw[:100],
+        "zeros": bytes(len(raw)),
+        "empty": b"",
+    }
+    if damage == "gone":
+        file.unlink()
+    else:
+        file.write_bytes(spoiled[damage])
+
+
+DAMAGES = ("flipped magic", "text transfer", "other line ends", "header of zeros", "magic overwritten", "something before it",
+           "cut", "cut in the header", "zeros", "empty", "gone")  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("inside", ["", "/pkg"])
+def test_damaged_bundle_on_the_path_is_not_passed_over(damage: str, inside: str, tmp_path: Path) -> None:
+    file = Path(build_bundle(TREE, tmp_path / "store"))
+    spoil(file, damage)
+    write_tree({"mod.py": "value = 'of the next entry'\n"}, tmp_path / "next")
+    archimport.install()
+    sys.path[:0] = [f"{file}{inside}", str(tmp_path / "next")]
+    kinds = (archimport.FormatError, archimport.IntegrityError, archimport.StoreUnavailable)
+    for _ in range(2):
+        with pytest.raises(kinds) as caught:
+            importlib.import_module("mod")
+        assert caught.value.store == str(file)
+    with pytest.raises(kinds, match="not a bundle|bundle has|No such file"):
+        archimport.mount(file)
+
+
+@pytest.mark.parametrize("scheme", ["bundle", "zip", "sqlite"])
+@pytest.mark.parametrize("damage", ["cut", "zeros", "empty", "gone"])
+def test_damaged_url_on_the_path_is_not_passed_over(scheme: str, damage: str, tmp_path: Path) -> None:
+    file = Path({"bundle": build_bundle, "zip": build_zip, "sqlite": build_sqlite}[scheme](TREE, tmp_path / "store"))
+    spoil(file, damage)
+    archimport.install()
+    sys.path.insert(0, f"{scheme}://{'/' if scheme == 'sqlite' else ''}{file}")
+    with pytest.raises(archimport.ArchimportError):
+        importlib.import_module("mod")
+
+
+@pytest.mark.parametrize("at", [0, 16, 68, 71])
+def test_damaged_database_on_the_path_is_not_passed_over(at: int, tmp_path: Path) -> None:
+    """What says that it is ours may be hit: then it is read as it is, or an error."""
+    file = Path(build_sqlite(TREE, tmp_path / "store"))
+    raw = bytearray(file.read_bytes())
+    raw[at] ^= 0xFF
+    file.write_bytes(raw)
+    write_tree({"mod.py": "value = 'of the next entry'\n"}, tmp_path / "next")
+    archimport.install()
+    sys.path[:0] = [str(file), str(tmp_path / "next")]
+    try:
+        assert importlib.import_module("mod").value == 1
+    except archimport.FormatError:
+        assert at < 68
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        bytes(1000),
+        b"#!/bin/sh\n" * 100,
+        b"ARC\n" * 100,
+        b"SQLite format 3\0" + bytes(300),
+        b"PK\x03\x04" + bytes(500),
+    ],
+    ids=["empty", "zeros", "script", "text", "database", "zip"],
+)
+def test_files_of_others_stay_theirs(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(content)
+    (tmp_path / "folder.arc").mkdir()
+    (tmp_path / "text.arc").write_text("hello\n")
+    archimport.install()
+    for entry in ("file", "folder.arc", "folder.arc/absent", "text.arc", "absent", "absent.db", "absent.zip"):
+        with pytest.raises(ImportError):
+            path_hook(str(tmp_path / entry))
+
+
+def test_child_of_a_mount_that_is_damaged_meanwhile(tmp_path: Path) -> None:
+    code = """
+import multiprocessing, sys
+import archimport
+def work():
+    import mod
+if __name__ == "__main__":
+    archimport.mount(sys.argv[1])
+    open(sys.argv[1], "wb").close()
+    child = multiprocessing.get_context("spawn").Process(target=work)
+    child.start()
+    child.join()
+    print(child.exitcode)
+"""
+    (tmp_path / "main.py").write_text(code)
+    (tmp_path / "mod.py").write_text("")
+    file = Path(build_bundle(TREE, tmp_path / "store"))
+    file = file.rename(tmp_path / "store.bin")
+    command = [sys.executable, str(tmp_path / "main.py"), str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout == "1\n", done.stderr
+    assert "FormatError" in done.stderr
