@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from archimport.runtime.digest import DIGEST_SIZE, digest
 from archimport.runtime.errors import ConfigError
-from archimport.runtime.extract import KIND, NOTES, claim, note_durable
+from archimport.runtime.extract import KIND, note_durable
+from archimport.runtime.holding import claim
+from archimport.runtime.notes import NOTES
 from archimport.runtime.private import cache_folder, private_folder
 from archimport.runtime.unit import File
 

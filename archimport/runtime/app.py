@@ -53,7 +53,16 @@ def exit_in_one_line(run: Callable[[], None], locations: Collection[str | None],
             sys.exit(f"{program}: error: {exc}")
         if not isinstance(exc, SystemExit):
             hide_from_hooks_of_the_app()
+        if isinstance(exc, Exception):
+            _doubt_extracted_files()
         raise
+
+
+def _doubt_extracted_files() -> None:
+    """Let the next start verify what lies in the cache: if that is damaged, it is why this one failed."""
+    extract = sys.modules.get("archimport.runtime.extract")
+    if extract is not None:
+        extract.doubt()
 
 
 def run_entry(entry: str) -> None:

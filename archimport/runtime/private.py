@@ -8,7 +8,8 @@ import sys
 
 #: Whether folders can be walked by descriptor, and have owners.
 _HAS_OWNERS = hasattr(os, "geteuid") and os.mkdir in os.supports_dir_fd
-_OPEN = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+#: How a directory is opened that is no link.
+OPEN_FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 #: Where folders are that were looked at: their paths, without links, by their names.
 _trusted: dict[str, str] = {}
 
@@ -61,14 +62,14 @@ def _walk(parent: str, own: tuple[str, str], *, create: bool) -> None:
         if create:
             os.makedirs(os.path.join(parent, *own), exist_ok=True)
         return
-    path, fd = os.sep, os.open(os.sep, _OPEN)
+    path, fd = os.sep, os.open(os.sep, OPEN_FOLDER)
     try:
         for name in (*filter(None, parent.split(os.sep)), *own):
             path = os.path.join(path, name)
             child = _open(name, path, fd, create)
             os.close(fd)
             fd = child
-            _check(path, os.fstat(fd), is_own=len(path) > len(parent))
+            check_level(path, os.fstat(fd), is_own=len(path) > len(parent))
             if create and path == os.path.join(parent, own[0]):
                 _mark(fd)
     finally:
@@ -87,7 +88,7 @@ def _mark(fd: int) -> None:
 
 def _open(name: str, path: str, fd: int, create: bool) -> int:
     try:
-        return os.open(name, _OPEN, dir_fd=fd)
+        return os.open(name, OPEN_FOLDER, dir_fd=fd)
     except FileNotFoundError:
         if not create:
             raise
@@ -99,10 +100,13 @@ def _open(name: str, path: str, fd: int, create: bool) -> int:
         pass  # by another process, and looked at as any
     except OSError as exc:
         raise OSError(f"cannot make {path!r}: {exc.strerror}") from None
-    return os.open(name, _OPEN, dir_fd=fd)
+    return os.open(name, OPEN_FOLDER, dir_fd=fd)
 
 
-def _check(path: str, status: os.stat_result, is_own: bool) -> None:
+def check_level(path: str, status: os.stat_result, *, is_own: bool) -> None:
+    """Raise OSError if somebody else could change what lies in a directory."""
+    if not _HAS_OWNERS:
+        return
     owners = (os.geteuid(),) if is_own else (os.geteuid(), 0)
     if status.st_uid not in owners:
         raise OSError(f"{path!r} belongs to another user")

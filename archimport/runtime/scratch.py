@@ -13,6 +13,7 @@ import tempfile
 
 from archimport.runtime import extract
 from archimport.runtime.errors import ArchimportError
+from archimport.runtime.holding import claim, lock
 from archimport.runtime.lock import Lock
 from archimport.runtime.memory import in_memory
 
@@ -46,7 +47,7 @@ def _held_folder() -> str:
             fd = os.open(folder, os.O_RDONLY)
         except FileNotFoundError:
             continue
-        extract.lock(fd)
+        lock(fd)
         if os.path.exists(folder):
             return folder
         os.close(fd)
@@ -62,7 +63,7 @@ def _sweep(parent: str) -> None:
             fd = os.open(path, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0))
         except OSError:  # gone, or not this user's
             continue
-        if os.fstat(fd).st_uid == os.geteuid() and extract.claim(fd):
+        if os.fstat(fd).st_uid == os.geteuid() and claim(fd):
             shutil.rmtree(path, ignore_errors=True)
         os.close(fd)
 

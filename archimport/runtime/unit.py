@@ -86,16 +86,18 @@ class File:
 class Unit:
     """Files of a store that are real files together, in the layout of a wheel; `name` stands for all of them.
 
-    Its list is read when it is asked for: thousands of files that are there already need none.
+    Its list is read when it is asked for: thousands of files that are there already need none. `is_checked` says that
+    this process has looked whether its extracted files are all there.
     """
 
-    __slots__ = ("_files", "_store", "_text", "name")
+    __slots__ = ("_files", "_store", "_text", "is_checked", "name")
 
     def __init__(self, store: Store, name: str, text: bytes | None = None) -> None:
         self._store = ref(store)  # which has the plan that has this
         self._text = text
         self._files: dict[str, File] | None = None
         self.name = name
+        self.is_checked = False
 
     @property
     def location(self) -> str | None:
