@@ -13,9 +13,10 @@ import tempfile
 
 from archimport.runtime import extract
 from archimport.runtime.errors import ArchimportError
-from archimport.runtime.holding import claim, lock
+from archimport.runtime.holding import ATTEMPTS, claim, is_at, lock
 from archimport.runtime.lock import Lock
 from archimport.runtime.memory import in_memory
+from archimport.runtime.private import OPEN_FOLDER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,43 +25,54 @@ if TYPE_CHECKING:
     from archimport.runtime.unit import Unit
 
 _PREFIX = "archimport-unpacked-"
-_folders: list[str] = []
+#: The folders of this process, and what they were when they were made; the last one is used.
+_folders: list[tuple[str, os.stat_result]] = []
 _making = Lock()
 
 
 def scratch_folder(name: str) -> str:
     """Give the folder of a unit in this process's own folder; OSError where none can be made."""
     with _making:
-        if not _folders:
+        if not _folders or not _is_ours(*_folders[-1]):
             owner, folder = os.getpid(), _held_folder()
-            _folders.append(folder)
+            _folders.append((folder, os.stat(folder)))
             atexit.register(lambda: shutil.rmtree(folder, ignore_errors=True) if os.getpid() == owner else None)
             _sweep(os.path.dirname(folder))
-    return os.path.join(_folders[0], name)
+    return os.path.join(_folders[-1][0], name)
+
+
+def _is_ours(folder: str, made: os.stat_result) -> bool:
+    """Return whether a folder is still there: after one who deletes by age, somebody else may make another one."""
+    try:
+        status = os.lstat(folder)
+    except OSError:
+        return False
+    return os.path.samestat(status, made) and status.st_uid == made.st_uid
 
 
 def _held_folder() -> str:
     """Make a folder and hold it until the process and its children end; another one, if a sweep was faster."""
-    while True:
+    for _ in range(ATTEMPTS):
         folder = tempfile.mkdtemp(prefix=_PREFIX)
         try:
-            fd = os.open(folder, os.O_RDONLY)
+            fd = os.open(folder, OPEN_FOLDER)
         except FileNotFoundError:
             continue
         lock(fd)
-        if os.path.exists(folder):
+        if is_at(folder, fd):
             return folder
         os.close(fd)
+    raise OSError("a new temporary folder is taken away again and again")
 
 
 def _sweep(parent: str) -> None:
     """Delete the folders of this user that no process holds any more."""
     for name in os.listdir(parent):
         path = os.path.join(parent, name)
-        if not name.startswith(_PREFIX) or path in _folders:
+        if not name.startswith(_PREFIX) or path in dict(_folders):
             continue
         try:
-            fd = os.open(path, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0))
+            fd = os.open(path, OPEN_FOLDER)
         except OSError:  # gone, or not this user's
             continue
         if os.fstat(fd).st_uid == os.geteuid() and claim(fd):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from builders import MemoryStore
 
 import archimport
+from archimport.runtime import holding
 from archimport.runtime.digest import digest
 from archimport.runtime.extract import package_in_cache
 from archimport.runtime.unit import MAX_TEXT, PLAN, UNITS, Plan, Unit, plan_of, unit_named, unit_of_library
@@ -125,3 +127,14 @@ def test_unit_of_a_closed_store() -> None:
     del store
     with pytest.raises(archimport.StoreUnavailable):
         unit.read("x")
+
+
+def test_directory_that_goes_away_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The attempts to hold it are bounded, whichever call fails; then the unit lies elsewhere."""
+    store, name = store_of(f"{GOOD}\t-\tx", x=b"x")
+    for broken in ("open", "stat"):
+        failing = SimpleNamespace(**vars(os))
+        monkeypatch.setattr(failing, broken, lambda *_, **__: os.stat("/nowhere/at/all"))
+        monkeypatch.setattr(holding, "os", failing)
+        with pytest.raises(OSError, match="again and again"):
+            package_in_cache(unit_named(store, name), lambda done, total: None)
