@@ -106,7 +106,10 @@ def _link(folder: str, unit: Unit, path: str) -> bool:
     target = os.path.join(folder, path)
     try:
         os.makedirs(os.path.dirname(target), 0o700, exist_ok=True)
-        os.symlink(in_memory(unit, path), target)
+        source = in_memory(unit, path)
+        if os.path.islink(target) and os.readlink(target) != source:
+            os.unlink(target)
+        os.symlink(source, target)
     except FileExistsError:
         return True
     except OSError as exc:

@@ -17,7 +17,7 @@ from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
 import pytest
-from builders import STORES
+from builders import STORES, MemoryStore
 from conftest import Place
 from trees import write_tree
 
@@ -26,6 +26,8 @@ from archimport.bundle.store import PLATFORM, BundleStore
 from archimport.pack.build import pack
 from archimport.pack.target import THIS_PYTHON
 from archimport.runtime import extract, memory, private
+from archimport.runtime.digest import digest
+from archimport.runtime.unit import Unit
 
 KINDS = ["zip", "bundle", "sqlite"]
 ROOT = str(Path(archimport.__file__).parents[1])
@@ -352,3 +354,54 @@ def test_pythons_without_a_global_lock(extension: Path, tmp_path: Path) -> None:
     assert targets == {"plain": "3.13/any/0", "native": f"3.13/{PLATFORM}/0 3.13t/{PLATFORM}/0"}
     with pytest.raises(archimport.PackError, match="one of 3.11, .*, 3.13t, 3.14t, 3.15t"):
         pack([root], tmp_path / "x.arc", python=["3.12t"])
+
+
+#: What daemons do: they close what they do not know.
+CLOSING = "os.closerange(3, 256)"
+
+
+@pytest.mark.parametrize("kind", ["zip", "bundle"])
+@pytest.mark.parametrize("between", ["", "open('/dev/null'), open('/dev/null')"], ids=["free", "used again"])
+def test_program_that_closes_all_descriptors(
+    kind: str, between: str, extension: Path, name: str, tmp_path: Path
+) -> None:
+    """Each module is its own library afterwards, and the ones before are what they were."""
+    tree = {f"p{number}": {"__init__.py": "", extension.name: extension.read_bytes()} for number in range(6)}
+    store = STORES[kind](tree, tmp_path / "store")
+    code = f"""
+import archimport, importlib, os, sys
+archimport.mount({store!r})
+found = []
+for number in range(6):
+    if number % 2 == 0:
+        {CLOSING}
+        kept = [{between}]
+    found.append(importlib.import_module(f"p{{number}}.{name}"))
+mapped = {{line.split()[4] for line in open("/proc/self/maps") if "memfd:{name}" in line}}
+again = [importlib.reload(module) is module for module in found]
+del sys.modules["p0.{name}"]
+print(len(mapped), len({{module.__file__ for module in found}}), all(again), importlib.import_module("p0.{name}").__name__)
+"""
+    (tmp_path / "cache").touch()
+    done = run(code, XDG_CACHE_HOME=str(tmp_path / "cache"))
+    assert done.stdout == f"6 6 True p0.{name}\n", done.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="files in memory are Linux's")
+def test_file_in_memory_whose_descriptor_was_closed(tmp_path: Path) -> None:
+    """One that nothing has loaded is made again, under a number that none had, and so is what names it."""
+    needs, content = b"lib-with-a-name-that-is-long.so", b"\x7fELF"
+    store = MemoryStore({"user.so": content + needs + b"\0", needs.decode(): content}, "/virtual/memory")
+    text = f"{digest(content).hex()}\t-\t{needs.decode()}\n"
+    text += f"{digest(content + needs + bytes(1)).hex()}\t-\tuser.so\t{len(content)}\t{needs.decode()}\n"
+    unit = Unit(store, "name", text.encode())
+    paths = set()
+    null = os.open("/dev/null", os.O_RDONLY)
+    for closed in (lambda fd: None, os.close, lambda fd: os.dup2(null, fd), os.close):
+        path = memory.in_memory(unit, "user.so")
+        library = Path(path).read_bytes()[len(content) :].rstrip(b"\0").decode()
+        assert Path(library).read_bytes() == content
+        paths |= {path, library}
+        closed(int(library.rpartition("/")[2]))
+    os.close(null)
+    assert len(paths) == 6

@@ -101,6 +101,29 @@ print(call(), sum("/files/" in line for line in open("/proc/self/maps")) > 0)
     assert done.stdout == f"12 {place == 'cache'}\n", done.stderr
 
 
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_libraries_of_a_program_that_closes_all_descriptors(wheel: Path, when: str, tmp_path: Path) -> None:
+    """Before it loads them from memory, and after."""
+    pack([wheel], tmp_path / "x.arc")
+    (tmp_path / "nothing").touch()
+    code = """
+import archimport, os, sys
+from archimport.runtime import memory, places, unit
+store = archimport.mount(sys.argv[1]).store
+if sys.argv[2] == "before":
+    (path,) = (path for path in unit.plan_of(store).libraries if path.startswith("acme/"))
+    places.library_path(unit.unit_of_library(store, path), path)
+    os.closerange(3, 256)
+from acme.fast import call
+os.closerange(3, 256)
+del sys.modules["acme.fast"]
+from acme.fast import call
+print(call())
+"""
+    done = run(code, tmp_path / "x.arc", when, XDG_CACHE_HOME=str(tmp_path / "nothing"))
+    assert done.stdout == "12\n", done.stderr
+
+
 def test_only_what_is_needed_is_extracted(wheel: Path, tmp_path: Path) -> None:
     root = shutil.copytree(wheel, tmp_path / "root")
     compiled("int lonely(void) { return 1; }", root / "acme.libs" / "liblonely.so")
