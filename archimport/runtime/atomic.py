@@ -17,7 +17,10 @@ def replace_file(path: str, write: Callable[[BinaryIO], object], mode: int = 0o6
     `mode` is reduced by the umask. A link is followed: what it points to is replaced. Whatever is raised passes
     through, and then the old file is untouched and the temporary one is gone.
     """
-    path = os.path.realpath(path) if os.path.islink(path) else os.path.join(os.getcwd(), path)
+    if os.path.islink(path):
+        path = os.path.realpath(path)
+    elif not os.path.isabs(path):  # else nobody asks for the current directory, which may be deleted
+        path = os.path.join(os.getcwd(), path)
     folder = os.path.dirname(path)
     temporary = os.path.join(folder, f".archimport.{os.getpid()}.{os.urandom(6).hex()}.tmp")
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)

@@ -135,6 +135,17 @@ def test_cleaner_that_deletes_by_age(app: Path, cache: Path, age: str) -> None:
     start_as_before(app, clean)
 
 
+def test_first_start_in_a_directory_that_was_deleted(app: Path, tmp_path: Path) -> None:
+    for command in ([app], ["-m", "archimport", "run", app], ["-m", "archimport", "extract", app, tmp_path / "out"]):
+        gone = tmp_path / "gone"
+        gone.mkdir()
+        script = 'cd "$0" && rmdir "$0" && exec "$@"'
+        done = subprocess.run(
+            ["sh", "-c", script, gone, sys.executable, *command], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+
+
 def test_whole_cache_that_is_lost(app: Path, cache: Path) -> None:
     start_as_before(app, lambda: lose(cache))
 

@@ -99,6 +99,17 @@ def test_file_that_was_lost_comes_back(store: Path) -> None:
     assert (again.stdout, again.stderr) == (done.stdout, "")
 
 
+@pytest.mark.parametrize("has_cache", [True, False], ids=["cache", "no cache"])
+def test_current_directory_that_was_deleted(store: Path, has_cache: bool, tmp_path: Path) -> None:
+    (tmp_path / "gone").mkdir()
+    (tmp_path / "nothing").touch()
+    environment = {} if has_cache else {"XDG_CACHE_HOME": str(tmp_path / "nothing")}
+    leave = f"import os\nos.chdir({str(tmp_path / 'gone')!r})\nos.rmdir(os.getcwd())\n"
+    done = run(leave + CODE, store, **environment)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)[0] == "by path"
+
+
 def test_stores_share_what_is_the_same(tmp_path: Path) -> None:
     root = write_tree(TREE, tmp_path / "root")
     outs = [tmp_path / f"x.{suffix}" for suffix in SUFFIXES]
