@@ -13,13 +13,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from archimport.runtime.digest import DIGEST_SIZE, digest
 from archimport.runtime.errors import ConfigError
-from archimport.runtime.extract import KIND, note_durable
+from archimport.runtime.extract import KIND
 from archimport.runtime.holding import claim
 from archimport.runtime.notes import NOTES
 from archimport.runtime.private import cache_folder, private_folder
-from archimport.runtime.unit import File
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,21 +66,6 @@ def items() -> Iterator[Item]:
                 yield Item(kind, path, _size(path), _used(path))
 
 
-def damaged() -> Iterator[tuple[Path, str]]:
-    """Give what is not whole, after taking it away: it will be made anew. What is whole is on the disk."""
-    if hasattr(os, "sync"):
-        os.sync()
-    for item in items():
-        if item.kind == KIND:
-            found = list(_damaged_in(item.path))
-            if not found:
-                note_durable(str(item.path))
-            yield from found
-        elif not _is_whole(item.path):
-            item.path.unlink(missing_ok=True)
-            yield item.path, "damaged"
-
-
 def sweep(budget: int) -> tuple[int, int]:
     """Delete what was used longest ago until no more than `budget` bytes are left; give how many went, how many stay.
 
@@ -123,35 +106,8 @@ def _used(path: Path) -> float:
     return 0.0
 
 
-def _is_whole(blob: Path) -> bool:
-    try:
-        content = blob.read_bytes()
-    except OSError:
-        return False
-    return digest(content[DIGEST_SIZE:]) == content[:DIGEST_SIZE]
-
-
-def _damaged_in(unit: Path) -> Iterator[tuple[Path, str]]:
-    listed = Path(f"{unit}.list")
-    text = listed.read_bytes() if listed.exists() else b""
-    if digest(text).hex() != unit.name:
-        _forget_notes(unit)
-        yield unit, "nothing says what belongs there: the next start finds out"
-        return
-    is_complete = Path(f"{unit}.complete").exists()
-    for file in map(File, text.decode().splitlines()):
-        path = unit / file.path
-        if not path.exists():
-            if is_complete:
-                _forget_notes(unit)
-                yield path, "is not there"
-        elif digest(path.read_bytes()) != file.digest:
-            _forget_notes(unit)
-            path.unlink()
-            yield path, "damaged"
-
-
-def _forget_notes(unit: Path) -> None:
+def forget_notes(unit: Path) -> None:
+    """Delete the notes of a unit: the next start verifies its files."""
     for note in _notes(unit):
         note.unlink(missing_ok=True)
 
@@ -168,7 +124,7 @@ def _delete(item: Item) -> bool:
         stack.callback(os.close, fd)
         if not claim(fd):
             return False
-        _forget_notes(item.path)
+        forget_notes(item.path)
         trash = item.path.with_name(f".archimport.{os.getpid()}.{os.urandom(6).hex()}.tmp")
         with contextlib.suppress(FileNotFoundError):
             item.path.rename(trash)

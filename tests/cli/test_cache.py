@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
+import py_compile
 import shutil
 import subprocess
 import sys
@@ -171,3 +173,67 @@ def test_sizes_that_are_none(size: str) -> None:
     done = archimport("cache", "gc", "--max-size", size)
     assert done.returncode == 2
     assert "write 500M or 2G" in done.stderr
+
+
+MODES = {
+    "by time": py_compile.PycInvalidationMode.TIMESTAMP,
+    "by checked hash": py_compile.PycInvalidationMode.CHECKED_HASH,
+}
+
+
+def bytecode_of(cache: Path) -> Path:
+    (source,) = cache.rglob("opens/__init__.py")
+    return Path(importlib.util.cache_from_source(str(source)))
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_bytecode_that_python_wrote_anew_is_no_damage(store: Path, cache: Path, mode: str) -> None:
+    use(store)
+    pyc = bytecode_of(cache)
+    packed = pyc.read_bytes()
+    py_compile.compile(str(pyc.parents[1] / "__init__.py"), str(pyc), invalidation_mode=MODES[mode])
+    assert pyc.read_bytes() != packed
+    done = archimport("cache", "verify")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (
+        done.stdout
+        == f"{pyc}: written anew by Python; the packed one comes back with the next start\n1 items are whole\n"
+    )
+    use(store)
+    assert pyc.read_bytes() == packed
+    assert archimport("cache", "verify").stdout == "1 items are whole\n"
+
+
+def test_bytecode_of_another_python_is_no_damage(store: Path, cache: Path) -> None:
+    """One with the same tag, as those have that come before a release."""
+    use(store)
+    pyc = bytecode_of(cache)
+    pyc.write_bytes(b"\x99\x0d\r\n" + bytes(12) + b"code")
+    pyc.with_name("__init__.cpython-399.pyc").write_bytes(b"not in the list")
+    done = archimport("cache", "verify")
+    assert (done.returncode, "written anew by Python" in done.stdout) == (0, True)
+
+
+@pytest.mark.parametrize("damage", [b"", b"\x99\x0d\r\n", None])
+def test_bytecode_that_is_damaged(store: Path, cache: Path, damage: bytes | None) -> None:
+    use(store)
+    pyc = bytecode_of(cache)
+    pyc.write_bytes(pyc.read_bytes()[:-1] if damage is None else damage)
+    done = archimport("cache", "verify")
+    assert (done.returncode, done.stdout) == (1, f"{pyc}: damaged\n")
+
+
+@pytest.mark.parametrize("kind", ["file", "directory"])
+def test_other_things_in_the_place_of_a_file_or_directory(store: Path, cache: Path, kind: str) -> None:
+    use(store)
+    (data,) = cache.rglob("data.txt")
+    if kind == "file":
+        data.unlink()
+        data.mkdir()
+        (data / "x").touch()
+    else:
+        shutil.rmtree(data.parent)
+        data.parent.touch()
+    assert archimport("cache", "verify").returncode == 1
+    use(store)
+    assert data.read_text() == "x" * 1000
