@@ -17,7 +17,7 @@ from archimport.runtime.errors import ConfigError
 from archimport.runtime.extract import KIND
 from archimport.runtime.holding import claim
 from archimport.runtime.notes import NOTES
-from archimport.runtime.private import cache_folder, private_folder
+from archimport.runtime.private import UntrustedError, cache_folder, private_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,17 +39,19 @@ class Item(NamedTuple):
 
 
 def folder() -> Path:
-    """Give the cache folder; ConfigError if there is none for this user, or it may not be trusted."""
+    """Return the cache folder; ConfigError if there is none for this user, or it may not be trusted."""
     base = cache_folder()
     if base is None:
         raise ConfigError("there is no cache folder for this user")
-    path = Path(base)
-    for kind in _kinds(path):
+    for kind in _KINDS:
         try:
             private_folder(kind)
+        except FileNotFoundError:  # made when it is needed
+            continue
         except OSError as exc:
-            raise ConfigError(f"the cache folder cannot be used: {exc.strerror or exc}") from exc
-    return path
+            remedy = exc.remedy if isinstance(exc, UntrustedError) else None
+            raise ConfigError(f"the cache folder cannot be used: {exc.strerror or exc}", hint=remedy) from exc
+    return Path(base)
 
 
 def items() -> Iterator[Item]:

@@ -36,7 +36,7 @@ def _opened(folder: str) -> int | None:
         _make(folder)
         return None
     try:
-        check_level(folder, os.fstat(fd), is_own=True)
+        check_level(folder, fd, is_own=True)
     except OSError:
         os.close(fd)
         raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from archimport.runtime.errors import ArchimportError, ConfigError
 from archimport.runtime.extract import folder_of, library_in_cache, package_in_cache
+from archimport.runtime.private import UntrustedError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -74,6 +75,16 @@ def _first(store: str | None, failure: str, *ways: tuple[str, Callable[[], str]]
         except OSError as exc:
             if isinstance(exc, ArchimportError):
                 raise
+            if isinstance(exc, UntrustedError):
+                _warn(exc)
             reasons.append(f"not {how} ({exc.strerror or exc})")
     hint = "let the user's cache folder be writable; XDG_CACHE_HOME names another one"
     raise ConfigError(f"{failure}: {', '.join(reasons)}", store=store, hint=hint)
+
+
+def _warn(refused: UntrustedError) -> None:
+    """Say once that each start extracts all again: the user can change that, and sees nothing of it otherwise."""
+    import warnings  # deferred: not where all is well
+
+    remedy = f" ({refused.remedy})" if refused.remedy else ""
+    warnings.warn(f"the cache is not used, each start extracts again: {refused}{remedy}", RuntimeWarning, stacklevel=1)

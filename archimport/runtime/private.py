@@ -14,6 +14,14 @@ OPEN_FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOL
 _trusted: dict[str, str] = {}
 
 
+class UntrustedError(OSError):
+    """Somebody else could change what lies in a directory; `remedy` is what helps, if anything does."""
+
+    def __init__(self, message: str, remedy: str | None = None) -> None:
+        super().__init__(message)
+        self.remedy = remedy
+
+
 def is_privileged() -> bool:
     """Whether this program has rights that its caller has not (setuid, setgid)."""
     return hasattr(os, "getuid") and (os.getuid() != os.geteuid() or os.getgid() != os.getegid())
@@ -38,7 +46,8 @@ def private_folder(kind: str, *, create: bool = False) -> str:
     """Give the path of a folder in the user's cache folder.
 
     OSError, saying why, if there is none, or if somebody else could change what lies there: a level that belongs to
-    another user, may be written by others, or is a link below the cache folder. With `create` it is made if need be.
+    another user, may be written by others than the user's own group, or is a link below the cache folder. With
+    `create` it is made if need be.
     """
     base = cache_folder()
     if base is None:
@@ -69,7 +78,7 @@ def _walk(parent: str, own: tuple[str, str], *, create: bool) -> None:
             child = _open(name, path, fd, create)
             os.close(fd)
             fd = child
-            check_level(path, os.fstat(fd), is_own=len(path) > len(parent))
+            check_level(path, fd, is_own=len(path) > len(parent))
             if create and path == os.path.join(parent, own[0]):
                 _mark(fd)
     finally:
@@ -103,12 +112,22 @@ def _open(name: str, path: str, fd: int, create: bool) -> int:
     return os.open(name, OPEN_FOLDER, dir_fd=fd)
 
 
-def check_level(path: str, status: os.stat_result, *, is_own: bool) -> None:
-    """Raise OSError if somebody else could change what lies in a directory."""
+def check_level(path: str, fd: int, *, is_own: bool) -> None:
+    """Raise UntrustedError if somebody else could change what lies in an open directory, called `path`."""
     if not _HAS_OWNERS:
         return
+    status = os.fstat(fd)
     owners = (os.geteuid(),) if is_own else (os.geteuid(), 0)
     if status.st_uid not in owners:
-        raise OSError(f"{path!r} belongs to another user")
-    if status.st_mode & 0o022 and (is_own or not status.st_mode & stat.S_ISVTX):
-        raise OSError(f"{path!r} may be written by others")
+        raise UntrustedError(f"{path!r} belongs to another user")
+    if status.st_mode & 0o022 and (is_own or not status.st_mode & stat.S_ISVTX) and not _is_of_own_group(status, fd):
+        raise UntrustedError(f"{path!r} may be written by others", None if is_own else f"chmod go-w {path!r}")
+
+
+def _is_of_own_group(status: os.stat_result, fd: int) -> bool:
+    """Return whether those who may write a directory are a group that is the user's own."""
+    if status.st_mode & 0o002:
+        return False
+    from archimport.runtime.groups import is_users_alone  # deferred: most directories may be written by one user
+
+    return is_users_alone(fd)

@@ -17,7 +17,10 @@ from trees import write_tree
 
 from archimport.pack.build import pack
 
-OPENS = {"opens": {"__init__.py": "X = open(__file__).read()\n", "data.txt": "x" * 1000}}
+OPENS = {
+    "opens": {"__init__.py": "X = open(__file__).read()\n", "data.txt": "x" * 1000},
+    "more.py": "X = open(__file__).read()\n",
+}
 
 
 def archimport(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -166,6 +169,21 @@ def test_cache_that_is_not_ours(command: str, cache: Path) -> None:
     done = archimport("cache", command)
     assert done.returncode == 1
     assert done.stderr == f"archimport: error: the cache folder cannot be used: '{cache}' may be written by others\n"
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_cache_below_a_directory_that_others_may_write(exists: bool, cache: Path, store: Path) -> None:
+    """What a program does instead is said once, and `cache info` says what to do."""
+    if exists:
+        (cache / "files").mkdir(parents=True, mode=0o700)
+    cache.parent.chmod(0o777)
+    why = f"'{cache.parent}' may be written by others (chmod go-w '{cache.parent}')"
+    done = archimport("cache", "info")
+    assert (done.returncode, done.stderr) == (1, f"archimport: error: the cache folder cannot be used: {why}\n")
+    command = [sys.executable, "-c", "import archimport, sys; archimport.mount(sys.argv[1]); import opens, more", store]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+    assert said.count("RuntimeWarning: the cache") == 1
+    assert f"RuntimeWarning: the cache is not used, each start extracts again: {why}\n" in said
 
 
 @pytest.mark.parametrize("size", ["x", "-1", "1.5G", ""])

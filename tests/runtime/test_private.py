@@ -5,13 +5,16 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import struct
+import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from archimport.runtime import cache, private
+from archimport.runtime import cache, groups, private
 from archimport.runtime.private import private_folder
 
 
@@ -20,6 +23,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Give an empty home folder whose `.cache` is the base of the cache."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", "")
+    monkeypatch.setattr(groups, "is_users_alone", lambda fd: False)  # though it may be so for who runs the tests
     return tmp_path
 
 
@@ -114,6 +118,82 @@ def test_folders_above(home: Path, mode: int, is_safe: bool) -> None:
     else:
         with pytest.raises(OSError, match="may be written by others"):
             private_folder("files", create=True)
+
+
+#: Names of users by number, groups with their members, other accounts as user and group, and whether the group that
+#: has the number of the user is theirs alone.
+GROUPS = {
+    "of the same name": ({7: "al"}, {7: ("al", [])}, "", True),
+    "with the user as member": ({7: "al"}, {7: ("al", ["al"])}, "al:x:7:7::/:", True),
+    "with another member": ({7: "al"}, {7: ("al", ["al", "bo"])}, "", False),
+    "of another account": ({7: "al"}, {7: ("al", [])}, "bo:x:8:7::/:", False),
+    "of another name for the user": ({7: "al"}, {7: ("al", [])}, "too:x:7:7::/:\n+::::::", True),
+    "of another name": ({7: "al"}, {7: ("users", [])}, "", False),
+    "without names": ({}, {}, "", True),
+    "without names, of another account": ({}, {}, "bo:x:8:7::/:", False),
+    "without a name for the group": ({7: "al"}, {}, "", False),
+    "without a name for the user": ({}, {7: ("al", [])}, "", False),
+}
+
+
+@pytest.mark.parametrize("case", GROUPS)
+def test_groups_that_are_the_users_own(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    users, names, accounts, is_own = GROUPS[case]
+    (tmp_path / "passwd").write_text(accounts)
+    monkeypatch.setattr(groups, "_ACCOUNTS", str(tmp_path / "passwd"))
+    user_of = {uid: SimpleNamespace(pw_name=name) for uid, name in users.items()}
+    group_of = {gid: SimpleNamespace(gr_name=name, gr_mem=members) for gid, (name, members) in names.items()}
+    monkeypatch.setattr(groups, "pwd", SimpleNamespace(getpwuid=user_of.__getitem__))
+    monkeypatch.setattr(groups, "grp", SimpleNamespace(getgrgid=group_of.__getitem__))
+    for gid, expected in ((7, is_own), (9, False), (0, False)):
+        status = SimpleNamespace(st_gid=gid)
+        os_of_user = SimpleNamespace(geteuid=lambda: 7, fstat=lambda fd, status=status: status, listxattr=lambda fd: [])
+        monkeypatch.setattr(groups, "os", os_of_user)
+        assert groups.is_users_alone(-1) is expected
+
+
+#: That others may do: user 54322 has all rights (acl(5), as Linux keeps it).
+ACCESS_LIST = struct.pack("<I" + "HHI" * 5, 2, 1, 7, 0, 2, 7, 54322, 4, 5, 0, 16, 7, 0, 32, 5, 0)
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root becomes somebody else")
+@pytest.mark.parametrize(
+    ("mode", "gid", "access_list", "is_safe"),
+    [
+        (0o775, 54321, b"", True),
+        (0o2775, 54321, b"", True),
+        (0o777, 54321, b"", False),
+        (0o775, 54322, b"", False),
+        (0o775, 0, b"", False),
+        (0o755, 54321, ACCESS_LIST, False),
+    ],
+)
+def test_folder_that_the_users_own_group_may_write(
+    mode: int, gid: int, access_list: bytes, is_safe: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with tempfile.TemporaryDirectory(dir="/tmp") as base:
+        os.chmod(base, 0o755)
+        level = Path(base, ".cache")
+        level.mkdir()
+        os.chown(level, 54321, gid)
+        level.chmod(mode)
+        if access_list:
+            try:
+                os.setxattr(level, "system.posix_acl_access", access_list)
+            except OSError:
+                pytest.skip("a file system without access lists")
+        monkeypatch.setenv("XDG_CACHE_HOME", str(level))
+        child = os.fork()
+        if not child:
+            os.setgroups([])
+            os.setgid(54321)
+            os.setuid(54321)
+            try:
+                private_folder("files", create=True)
+                os._exit(0)
+            except OSError as exc:
+                os._exit(1 if "may be written by others" in str(exc) else 2)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == (0 if is_safe else 1)
 
 
 def test_nothing_is_written_elsewhere_while_links_are_swapped(home: Path) -> None:
