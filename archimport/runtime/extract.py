@@ -111,8 +111,13 @@ def folder_of(name: str) -> str:
 
 
 def _check_executable(folder: str) -> None:
-    if hasattr(os, "statvfs") and os.statvfs(folder).f_flag & getattr(os, "ST_NOEXEC", 0):
+    if not is_executable(folder):
         raise OSError(f"{folder!r} is on a file system that executes nothing")
+
+
+def is_executable(folder: str) -> bool:
+    """Return whether libraries can be loaded from a directory."""
+    return not (hasattr(os, "statvfs") and os.statvfs(folder).f_flag & getattr(os, "ST_NOEXEC", 0))
 
 
 def _hold(unit: Unit) -> str:

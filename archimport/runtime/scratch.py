@@ -1,7 +1,7 @@
 """Units where the cache cannot be used: a folder for this process alone, which goes when the process ends.
 
-Libraries lie there as links to files in memory, which can be executed wherever the folder is. What a killed process has
-left is swept by the next one that needs such a folder.
+Where the file system executes nothing, libraries lie there as links to files in memory. What a killed process has left
+is swept by the next one that needs such a folder.
 """
 
 from __future__ import annotations
@@ -95,9 +95,11 @@ def library_in_memory(unit: Unit, path: str) -> str:
 def package_in_scratch(unit: Unit, progress: Callable[[int, int], object]) -> str:
     """Give a folder with all files of a unit; OSError where that cannot be."""
     folder = scratch_folder(unit.name)
+    is_executable = extract.is_executable(os.path.dirname(folder))
     for count, file in enumerate(unit.files.values()):
         progress(count, len(unit.files))
-        if not (".so" in os.path.basename(file.path) and _link(folder, unit, file.path)):
+        is_linked = ".so" in os.path.basename(file.path) and not is_executable
+        if not (is_linked and _link(folder, unit, file.path)):
             extract.write_file(folder, unit, file, durable=False)
     return folder
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from trees import Tree, write_tree
 
+import archimport
 from archimport.pack.build import pack
 
 SHARED = Path(sysconfig.get_config_var("DESTSHARED") or "/nowhere")
@@ -157,6 +158,32 @@ def test_directory_of_somebody_else_is_not_used(app: Path, cache: Path) -> None:
     (unit / "opens" / "data.txt").write_text("planted!!" * 9)
     os.chown(unit, 65534, -1)
     assert [start(app), start(app)] == [first, first]
+
+
+@pytest.mark.skipif(not NATIVE, reason="this interpreter has no extension modules in files")
+@pytest.mark.parametrize("is_executable", [True, False])
+def test_extension_module_of_an_extracted_package_without_a_cache(
+    app: Path, tmp_path: Path, is_executable: bool
+) -> None:
+    """It is a file, which stays when the program closes descriptors; a link to memory where no file is executed."""
+    (tmp_path / "nothing").touch()
+    name = NATIVE[0].name.partition(".")[0]
+    code = f"""
+import os, sys, types
+sys.path.insert(0, {str(Path(archimport.__file__).parents[1])!r})
+if not {is_executable}:
+    os.statvfs = lambda path: types.SimpleNamespace(f_flag=os.ST_NOEXEC)
+import archimport
+archimport.mount({str(app)!r})
+import opens
+if {is_executable}:
+    os.closerange(3, 256)
+import opens.{name} as module
+print(os.path.islink(module.__file__))
+"""
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "nothing")}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment)
+    assert done.stdout == f"{not is_executable}\n", done.stderr
 
 
 def with_many_files(tmp_path: Path) -> Path:
