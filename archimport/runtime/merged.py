@@ -5,11 +5,12 @@ from __future__ import annotations
 from importlib.resources.abc import TraversableResources
 
 from archimport.runtime import extracted
+from archimport.runtime.paths import ResourcePath
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from os import PathLike
+    from os import PathLike, stat_result
     from pathlib import Path
     from typing import NoReturn, TypeAlias
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @extracted.register
-class MergedFolder:
+class MergedFolder(ResourcePath):
     """Folders seen as one (importlib.resources.abc.Traversable): equal names merge if folders, else the first is it."""
 
     def __init__(self, folders: Sequence[Folder]) -> None:
@@ -33,6 +34,14 @@ class MergedFolder:
     def name(self) -> str:
         """The name of the folders."""
         return self._folders[0].name
+
+    def exists(self) -> bool:
+        """Return True."""
+        return True
+
+    def stat(self) -> stat_result:
+        """Return what the first of the directories returns."""
+        return self._folders[0].stat()
 
     def is_dir(self) -> bool:
         """Give True."""

@@ -6,11 +6,13 @@ import io
 import posixpath
 from functools import total_ordering
 from importlib.resources.abc import TraversableResources
-from os import fspath, sep
-from pathlib import PurePosixPath
+from os import fspath, sep, stat_result
+from pathlib import Path, PurePosixPath
+from stat import S_IFDIR, S_IFREG
 
 from archimport.runtime import extracted
 from archimport.runtime.names import join
+from archimport.runtime.paths import ResourcePath
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,11 +25,11 @@ if TYPE_CHECKING:
 
 @extracted.register
 @total_ordering
-class StorePath:
-    """A file or folder of a store, existing or not (importlib.resources.abc.Traversable).
+class StorePath(ResourcePath):
+    """A file or directory of a store, existing or not (importlib.resources.abc.Traversable).
 
-    It has the parts of `pathlib.Path` that programs use on resources. Reading raises what `open` would:
-    FileNotFoundError, IsADirectoryError.
+    It has what `zipfile.Path` has, and `stat`, `parents` and `resolve` of `pathlib.Path`. Reading raises what `open`
+    would: FileNotFoundError, IsADirectoryError.
     """
 
     __slots__ = ("_store", "path")
@@ -66,20 +68,23 @@ class StorePath:
         return str(self).rpartition("/")[2]
 
     @property
-    def stem(self) -> str:
-        """The name without its last suffix."""
-        return self.name[: -len(self.suffix)] if self.suffix else self.name
-
-    @property
-    def suffix(self) -> str:
-        """The last suffix of the name, with its dot."""
-        stem, dot, suffix = self.name.rpartition(".")
-        return dot + suffix if stem and suffix else ""
+    def filename(self) -> Path:
+        """The path as `pathlib` has it. There is no such file; zipfile.Path has this name too."""
+        return Path(str(self))
 
     @property
     def parent(self) -> StorePath:
-        """The folder that holds this."""
-        return StorePath(self._store, posixpath.dirname(self.path))
+        """The directory that holds this; that of the root lies outside of the store."""
+        return self.joinpath("..")
+
+    @property
+    def parents(self) -> tuple[StorePath, ...]:
+        """The directories that hold this, the nearest first."""
+        return tuple(self.joinpath(parent) for parent in PurePosixPath(str(self)).parents)
+
+    def match(self, pattern: str) -> bool:
+        """Return whether the end of the path matches a pattern; of an absolute one, whether the whole path does."""
+        return PurePosixPath(str(self)).match(pattern)
 
     def _entry(self) -> Entry | None:
         return None if self.path.startswith("/") else self._store.lookup(self.path)
@@ -97,6 +102,18 @@ class StorePath:
         """Whether this is a file."""
         entry = self._entry()
         return entry is not None and not entry.is_dir
+
+    def stat(self) -> stat_result:
+        """Return size, time and mode; FileNotFoundError if there is no such file or directory.
+
+        The time is a number that changes when the content does, as in `loader.path_stats`.
+        """
+        entry = self._entry()
+        if entry is None:
+            raise FileNotFoundError(2, "no such member", str(self))
+        mode = S_IFDIR | 0o555 if entry.is_dir else S_IFREG | 0o444
+        nanoseconds = dict.fromkeys(("st_atime_ns", "st_mtime_ns", "st_ctime_ns"), int(entry.mtime * 10**9))
+        return stat_result((mode, 0, 0, 1, 0, 0, entry.size, *[entry.mtime] * 3), nanoseconds)
 
     def iterdir(self) -> Iterator[StorePath]:
         """Give the children, sorted by name."""

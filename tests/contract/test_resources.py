@@ -7,6 +7,7 @@ import importlib
 import os
 import pickle
 import pkgutil
+import stat
 import sys
 from importlib import metadata
 from importlib.resources import as_file, files
@@ -103,6 +104,92 @@ def test_paths_of_a_store(store_place: Place) -> None:
         path.open("rb", encoding="utf-8")
     with pytest.raises(ValueError, match="reading only"):
         path.open("w")
+
+
+LISTED = {
+    "listed": {
+        "__init__.py": "",
+        ".hidden.txt": "",
+        "A.TXT": "",
+        "a": {"b": {"a": {"deep.tar.gz": ""}, "y.txt": ""}, "x.txt": "x"},
+        "b[1].txt": "",
+        "z.txt": "",
+    }
+}
+PATTERNS = [
+    "*", "*.txt", "*.TXT", "?", "??", "[ab]", "[!a]*", "[", "b[[]1].txt", "b[1].txt", ".*", "a", "a/", "a/b/y.txt",
+    "z.txt/", "*/", "*/*", "a/*/y.*", "./*", "a//*", "nope", "nope/*", "z.txt/*", "**/", "**/*", "**/*.txt", "**/a",
+    "**/a/*", "a/**/", "a/**/*.gz", "**/b/**/*.txt", "**/*/", "**/**/a/*",
+]  # fmt: skip
+#: Patterns that match directories alone before Python 3.13, or are refused there.
+NEWER_PATTERNS = ["**", "a/**", "**/a/**", "**/**", "a**", "***", "**/a**"]
+
+
+def found_by(path: Path, method: str, pattern: str) -> list[str]:
+    """Give what a method finds, from the path on."""
+    found = sorted(str(child)[len(str(path)) :] for child in getattr(path, method)(pattern))
+    return [name for name in found if "__pycache__" not in name]
+
+
+@pytest.mark.parametrize("method", ["glob", "rglob"])
+def test_patterns(store_place: Place, tmp_path: Path, method: str) -> None:
+    oracle = write_tree(LISTED, tmp_path / "directory") / "listed"
+    store_place.add(LISTED)
+    patterns = PATTERNS + (NEWER_PATTERNS if sys.version_info >= (3, 13) else [])
+    for pattern in (*patterns, Path("a", "*")):
+        expected = set(found_by(oracle, method, str(pattern)))  # pathlib finds some twice
+        assert found_by(files("listed"), method, pattern) == sorted(expected), pattern
+    for nowhere in ("nope", "z.txt"):
+        assert not [*getattr(files("listed") / nowhere, method)("**/*")]
+
+
+def test_patterns_of_python_3_13(store_place: Place) -> None:
+    store_place.add(LISTED)
+    everything = {"/.hidden.txt", "/A.TXT", "/__init__.py", "/a", "/a/b", "/a/b/a", "/a/b/a/deep.tar.gz", "/a/b/y.txt",
+                  "/a/x.txt", "/b[1].txt", "/z.txt"}  # fmt: skip
+    assert set(found_by(files("listed"), "glob", "**")) == everything | {""}
+    assert set(found_by(files("listed"), "glob", "a/**")) == {name for name in everything if name.startswith("/a")}
+    assert set(found_by(files("listed"), "rglob", "a**")) == {"/a", "/a/b/a"}
+    assert set(found_by(files("listed"), "rglob", "")) == {"", "/a", "/a/b", "/a/b/a"}
+
+
+@pytest.mark.parametrize("method", ["glob", "rglob"])
+def test_patterns_that_are_refused(place: Place, method: str) -> None:
+    place.add(LISTED)
+    root = files("listed")
+    with pytest.raises(NotImplementedError, match="relative"):
+        [*getattr(root, method)("/x")]
+    with pytest.raises(ValueError, match=r"(?i)pattern"):
+        [*root.glob("")]
+    if not place.is_directory:
+        with pytest.raises(TypeError):
+            getattr(root, method)(None)
+
+
+@pytest.mark.parametrize("name", ["a/b/a/deep.tar.gz", "a", ".hidden.txt", "A.TXT", "b[1].txt", "none.", "a..b", "."])
+def test_parts_of_a_path(store_place: Place, tmp_path: Path, name: str) -> None:
+    entry = store_place.add(LISTED)
+    path, real = files("listed") / name, Path(entry, "listed", name)
+    for part in ("name", "stem", "suffix", "suffixes"):
+        assert getattr(path, part) == getattr(real, part), part
+    for pattern in ("*.gz", "a/*", "*/b/a/*", "*.txt", "?", str(real), f"{entry}/*/a", "/*"):
+        assert path.match(pattern) == real.match(pattern), pattern
+    assert [str(parent) for parent in (path.parent, *path.parents)] == [*map(str, (real.parent, *real.parents))]
+    assert path.parent == path.parents[0] and path.filename == real
+    assert (path.parent / path.name).exists() == path.exists()
+    assert not path.is_symlink()
+
+
+def test_stat_of_a_resource(place: Place) -> None:
+    place.add(LISTED)
+    root = files("listed")
+    whole, empty = (root / "a" / "x.txt").stat(), (root / "z.txt").stat()
+    assert (whole.st_size, empty.st_size) == (1, 0)
+    assert stat.S_ISREG(whole.st_mode) and stat.S_ISDIR((root / "a").stat().st_mode)
+    assert whole.st_mode & 0o444 == 0o444 and (root / "a").stat().st_mode & 0o555 == 0o555
+    assert whole.st_mtime_ns // 10**9 == int(whole.st_mtime) == whole[stat.ST_MTIME]
+    with pytest.raises(FileNotFoundError):
+        (root / "nope").stat()
 
 
 def test_old_functions(place: Place) -> None:
@@ -271,6 +358,21 @@ def test_namespace_resources_of_two_stores(store_place: Place) -> None:
     store_place.add(PORTION_ONE)
     store_place.add(PORTION_TWO, position=1)
     assert look_at_namespace() == EXPECTED_NAMESPACE
+
+
+@pytest.mark.parametrize("folder_first", [True, False])
+def test_patterns_in_a_namespace(store_place: Place, tmp_path: Path, folder_first: bool) -> None:
+    in_folder, in_store = (PORTION_ONE, PORTION_TWO) if folder_first else (PORTION_TWO, PORTION_ONE)
+    store_place.add(in_store)
+    sys.path.insert(0 if folder_first else 1, str(write_tree(in_folder, tmp_path / "folder")))
+    root, merged = files("space"), files("space") / "sub"
+    assert [child.name for child in root.glob("*.txt")] == ["both.txt", "one.txt", "two.txt"]
+    assert [child.name for child in root.glob("*/")] == ["clash", "sub"]
+    assert [child.name for child in root.rglob("[ab].txt")] == ["a.txt", "b.txt"]
+    assert [child.name for child in root.glob("sub/**")] == ["sub", "a.txt", "b.txt"]
+    assert next(root.glob("both.txt")).read_text(encoding="utf-8") == "first"
+    assert (merged.stem, merged.suffix, merged.suffixes) == ("sub", "", [])
+    assert merged.exists() and stat.S_ISDIR(merged.stat().st_mode) and not merged.is_symlink()
 
 
 @pytest.mark.parametrize("folder_first", [True, False])
