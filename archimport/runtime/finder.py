@@ -7,7 +7,8 @@ from _frozen_importlib import ModuleSpec
 from _frozen_importlib_external import BYTECODE_SUFFIXES, EXTENSION_SUFFIXES, SOURCE_SUFFIXES
 
 from archimport.runtime.bytecode import cached_member
-from archimport.runtime.loader import LOADERS, StoreLoader
+from archimport.runtime.errors import ArchimportError
+from archimport.runtime.loader import LOADERS, StoreLoader, file_at
 from archimport.runtime.names import join
 from archimport.runtime.native import ALL_LOADERS
 from archimport.runtime.unit import plan_of
@@ -24,7 +25,7 @@ _MODULE_SUFFIXES = sorted((*EXTENSION_SUFFIXES, *SOURCE_SUFFIXES, *BYTECODE_SUFF
 
 
 class StoreFinder:
-    """Find modules in one folder of a store. It asks `lookup` and `list`, and never reads or compiles a member.
+    """Find modules in one folder of a store. To find them it asks `lookup` and `list`, and reads no member.
 
     `path` is the path entry that it was made for. What has to be real files is found as such, if it `unpacks`.
     """
@@ -94,6 +95,16 @@ class StoreFinder:
             cached = cached_member(entry.path)
             spec.cached = f"{self.store.location}/{cached}" if cached else None
         return spec
+
+    def get_data(self, path: str) -> bytes:
+        """Return the bytes of any member of the store; OSError if there is none, or if it cannot be read.
+
+        `linecache` asks so from Python 3.14.10 and 3.15.2 on, where nobody has to hear of another error.
+        """
+        try:
+            return self.store.read(file_at(path, self.store))
+        except ArchimportError as exc:
+            raise OSError(5, str(exc), path) from exc
 
     def invalidate_caches(self) -> None:
         """Let the store look again at what may have changed."""

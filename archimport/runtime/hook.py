@@ -75,9 +75,19 @@ def path_hook(entry: str) -> StoreFinder | ScriptFinder | Postponed:
     there = store.lookup(folder)
     if there is None:
         raise ImportError("no such folder in the store", path=entry)
+    if store.location not in sys.path_importer_cache and registry.holds(
+        store
+    ):  # by `__file__`, `linecache` looks there
+        sys.path_importer_cache[store.location] = StoreFinder(store, "", store.location)
     if not there.is_dir:
         return ScriptFinder(store, there, entry)
     return StoreFinder(store, folder, entry)
+
+
+def keep_finder(store: Store) -> None:
+    """Have a finder at the location of an open store: `linecache` asks what it finds there, and makes none."""
+    if store.location not in sys.path_importer_cache and registry.holds(store):
+        sys.path_importer_cache[store.location] = StoreFinder(store, "", store.location)
 
 
 class Postponed:

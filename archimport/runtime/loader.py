@@ -82,11 +82,11 @@ class StoreLoader(SourceLoader):
 
         `path` is anything that a program builds from `__file__` with `os.path`, or relative to the store's root.
         """
-        return self.store.read(self._find(path))
+        return self.store.read(file_at(path, self.store))
 
     def path_stats(self, path: str) -> dict[str, int]:
         """Give `mtime` and `size` of a member; FileNotFoundError if there is none."""
-        entry = self._find(path)
+        entry = file_at(path, self.store)
         return {"mtime": entry.mtime, "size": entry.size}
 
     def path_mtime(self, path: str) -> int:
@@ -104,15 +104,6 @@ class StoreLoader(SourceLoader):
                 self.store.write(member, bytes(data))
             except (ArchimportError, OSError):
                 return
-
-    def _find(self, path: str) -> Entry:
-        member = member_of(str(path), self.store.location)
-        entry = None if member is None else self.store.lookup(member)
-        if entry is None:
-            raise FileNotFoundError(2, "no such member", path)
-        if entry.is_dir:
-            raise IsADirectoryError(21, "is a folder", path)
-        return entry
 
     def get_filename(self, fullname: str | None = None) -> str:
         """Give the module's `__file__`."""
@@ -188,6 +179,17 @@ class StoreLoader(SourceLoader):
         if sys.version_info >= (3, 15):  # gh-141968 gave source_to_code the module's name
             return self.source_to_code(source, self.path, self.name)
         return self.source_to_code(source, self.path)
+
+
+def file_at(path: str, store: Store) -> Entry:
+    """Return the file that any spelling of a path names in a store; FileNotFoundError or IsADirectoryError if none."""
+    member = member_of(str(path), store.location)
+    entry = None if member is None else store.lookup(member)
+    if entry is None:
+        raise FileNotFoundError(2, "no such member", path)
+    if entry.is_dir:
+        raise IsADirectoryError(21, "is a directory", path)
+    return entry
 
 
 def _function(method: object) -> object:

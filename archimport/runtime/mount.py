@@ -14,7 +14,7 @@ from archimport.runtime.entries import (
     take_off_path,
 )
 from archimport.runtime.errors import ArchimportError, ConfigError
-from archimport.runtime.hook import install
+from archimport.runtime.hook import install, keep_finder
 from archimport.runtime.opening import Alone
 from archimport.runtime.registry import check_folder, registry
 from archimport.runtime.schemes import file_request, schemes
@@ -157,6 +157,7 @@ class Mount:
         forget_finders(self.store.location)
         if changes:
             PathFinder.invalidate_caches()  # namespace packages look for new portions
+        keep_finder(self.store)
 
     def watch(self, callback: Callable[[], object], *, interval: float = 5.0) -> Watch:
         """Call `callback` in a thread each time there is newer content to refresh to; give what stops that.

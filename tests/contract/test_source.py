@@ -10,6 +10,7 @@ import inspect
 import linecache
 import marshal
 import os
+import pkgutil
 import runpy
 import sys
 import traceback
@@ -18,6 +19,8 @@ from pathlib import Path
 
 import pytest
 from conftest import Place
+
+import archimport
 
 
 def test_inspect_getsource(place: Place) -> None:
@@ -55,6 +58,50 @@ def test_warning_shows_its_line(place: Place) -> None:
         warnings.simplefilter("always")
         module.f()
     assert "# here" in warnings.formatwarning("careful", UserWarning, seen[0].filename, seen[0].lineno)
+
+
+@pytest.mark.skipif(
+    sys.version_info < (3, 14, 10) or (3, 15) <= sys.version_info < (3, 15, 2),
+    reason="linecache asks finders from Python 3.14.10 and 3.15.2",
+)
+def test_lines_are_found_by_the_name_of_the_file(place: Place) -> None:
+    source = b"# coding: latin-1\nx = '\xe9'\n"
+    place.add({"mod.py": source, "pkg": {"__init__.py": source, "deep": {"__init__.py": source, "mod.py": source}}})
+    for name in ("mod", "pkg.deep.mod", "pkg", "pkg.deep"):
+        file = importlib.import_module(name).__file__
+        importlib.invalidate_caches()
+        for _ in range(2):
+            linecache.clearcache()
+            if not place.is_directory:
+                place.mounted.refresh()
+            assert linecache.getline(file, 2) == "x = 'é'\n"
+            linecache.checkcache()
+            assert linecache.getlines(file)[1:] == ["x = 'é'\n"]
+        assert linecache.getlines(f"{os.path.dirname(file)}/none.py") == []
+
+
+def test_data_from_the_finder(store_place: Place) -> None:
+    entry = store_place.add({"mod.py": "x = 1\n", "pkg": {"__init__.py": "", "data.bin": b"\0"}})
+    module = importlib.import_module("pkg")
+    for finder in map(pkgutil.get_importer, (entry, *module.__path__)):
+        for spelling in (f"{entry}/mod.py", f"{entry}/pkg/../mod.py", f"{entry}//mod.py", "mod.py"):
+            assert finder.get_data(spelling) == b"x = 1\n"
+        assert finder.get_data(f"{entry}/pkg/data.bin") == b"\0"
+        for nothing in (f"{entry}/none.py", entry, f"{entry}/pkg", "/etc/passwd", f"{entry}/../x", f"{entry}x/mod.py"):
+            with pytest.raises(OSError):
+                finder.get_data(nothing)
+
+
+def test_unreadable_data_from_the_finder(store_place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody who asks for a line expects another error."""
+    entry = store_place.add({"mod.py": ""})
+
+    def read(_: object) -> bytes:
+        raise archimport.IntegrityError("damaged")
+
+    monkeypatch.setattr(store_place.mounted.store, "read", read)
+    with pytest.raises(OSError, match="damaged"):
+        pkgutil.get_importer(entry).get_data(f"{entry}/mod.py")
 
 
 def test_source_of_a_function_whose_module_is_gone(place: Place) -> None:

@@ -82,6 +82,7 @@ def test_strings_on_sys_path_just_work(kind: str, form: str, tmp_path: Path) -> 
     sys.path.insert(0, form.format(file))
     module = importlib.import_module("mod")
     assert module.__file__ == f"{file}/mod.py"
+    assert sys.path_importer_cache[file].get_data(module.__file__) == b"value = 1\n"
     for _ in range(2):
         importlib.invalidate_caches()
         assert importlib.reload(module).value == 1
