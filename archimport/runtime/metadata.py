@@ -53,12 +53,13 @@ class MetadataFinder:
 
     def _children_reader(self, original: Callable[[object], Iterable[str]]) -> Callable[[object], Iterable[str]]:
         def children(self_: object) -> Iterable[str]:
-            from archimport.runtime.resources import StorePath  # deferred: loads importlib.resources
+            from archimport.runtime.resources import DistributionPath  # deferred: loads importlib.resources
 
             finder = self._finder_of(self_.root)  # type: ignore[attr-defined]  # a FastPath
             if finder is None:
                 return original(self_)
-            self_.joinpath = StorePath(finder.store, finder.folder).joinpath  # type: ignore[attr-defined]  # ditto
+            path = DistributionPath(finder.store, finder.folder)
+            self_.joinpath = path.joinpath  # type: ignore[attr-defined]  # ditto
             return finder.store.list(finder.folder)
 
         return children

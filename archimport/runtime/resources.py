@@ -18,7 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from os import PathLike
-    from typing import IO
+    from typing import IO, Self
 
     from archimport.runtime.store import Entry, Store
 
@@ -46,9 +46,9 @@ class StorePath(ResourcePath):
         """Show the path."""
         return f"StorePath({str(self)!r})"
 
-    def __reduce__(self) -> tuple[Callable[[str], object], tuple[str]]:
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[str, type[StorePath]]]:
         """Pickle as a place, which another process looks for in its own stores."""
-        return path_at, (str(self),)
+        return path_at, (str(self), type(self))
 
     def __eq__(self, other: object) -> bool:
         """Compare by path."""
@@ -73,12 +73,12 @@ class StorePath(ResourcePath):
         return Path(str(self))
 
     @property
-    def parent(self) -> StorePath:
+    def parent(self) -> Self:
         """The directory that holds this; that of the root lies outside of the store."""
         return self.joinpath("..")
 
     @property
-    def parents(self) -> tuple[StorePath, ...]:
+    def parents(self) -> tuple[Self, ...]:
         """The directories that hold this, the nearest first."""
         return tuple(self.joinpath(parent) for parent in PurePosixPath(str(self)).parents)
 
@@ -115,30 +115,30 @@ class StorePath(ResourcePath):
         nanoseconds = dict.fromkeys(("st_atime_ns", "st_mtime_ns", "st_ctime_ns"), int(entry.mtime * 10**9))
         return stat_result((mode, 0, 0, 1, 0, 0, entry.size, *[entry.mtime] * 3), nanoseconds)
 
-    def iterdir(self) -> Iterator[StorePath]:
+    def iterdir(self) -> Iterator[Self]:
         """Give the children, sorted by name."""
         if not self.exists():
             raise FileNotFoundError(2, "no such folder", str(self))
         if not self.is_dir():
             raise NotADirectoryError(20, "not a folder", str(self))
         for name in self._store.list(self.path):
-            yield StorePath(self._store, join(self.path, name))
+            yield type(self)(self._store, join(self.path, name))
 
-    def joinpath(self, *descendants: str | PathLike[str]) -> StorePath:
+    def joinpath(self, *descendants: str | PathLike[str]) -> Self:
         """Give what lies at the path below this one, as `os.path.join` leads to it; outside of the store is nothing."""
         parts = [fspath(descendant).replace(sep, "/") for descendant in descendants]
         path = posixpath.normpath(posixpath.join(str(self), *parts))
         location = self._store.location
         if path == location:
-            return StorePath(self._store, "")
+            return type(self)(self._store, "")
         inside = path.startswith(f"{location}/")
-        return StorePath(self._store, path[len(location) + 1 :] if inside else path)
+        return type(self)(self._store, path[len(location) + 1 :] if inside else path)
 
-    def __truediv__(self, child: str | PathLike[str]) -> StorePath:
+    def __truediv__(self, child: str | PathLike[str]) -> Self:
         """Give a child."""
         return self.joinpath(child)
 
-    def resolve(self) -> StorePath:
+    def resolve(self) -> Self:
         """Give this: there are no links in a store."""
         return self
 
@@ -179,11 +179,24 @@ class StorePath(ResourcePath):
             return stream.read()
 
 
-def path_at(place: str) -> StorePath:
-    """Give the file or folder at a place in an open store; StoreUnavailable if there is no such store."""
+class DistributionPath(StorePath):
+    """A path of a distribution: `os.path` takes it, as it takes a `pathlib.Path`, since readers of metadata do that.
+
+    Paths of resources have no `__fspath__`, so that opening one as a file is a TypeError and not a missing file.
+    """
+
+    __slots__ = ()
+
+    def __fspath__(self) -> str:
+        """Return the path, where there is no file."""
+        return str(self)
+
+
+def path_at(place: str, kind: type[StorePath] = StorePath) -> StorePath:
+    """Return the file or directory at a place in an open store; StoreUnavailable if there is no such store."""
     from archimport.runtime.registry import store_at
 
-    return StorePath(*store_at(place))
+    return kind(*store_at(place))
 
 
 class StoreReader(TraversableResources):

@@ -9,13 +9,16 @@ import pickle
 import pkgutil
 import stat
 import sys
+from collections.abc import Callable
 from importlib import metadata
+from importlib.machinery import PathFinder
 from importlib.resources import as_file, files
 from pathlib import Path, PurePosixPath
+from types import ModuleType
 
 import pytest
 from conftest import Place
-from trees import write_tree
+from trees import Tree, write_tree
 
 import archimport
 
@@ -285,11 +288,107 @@ def test_as_file_path_is_real(store_place: Place) -> None:
         pass
 
 
-@pytest.mark.skipif(sys.version_info < (3, 12), reason="installed-files.txt is read from Python 3.12")
-def test_metadata_of_an_egg(place: Place) -> None:
-    egg = {"PKG-INFO": "Metadata-Version: 1.0\nName: egg\nVersion: 0.1\n", "installed-files.txt": "../foo.py\n"}
-    place.add({"egg-0.1.egg-info": egg, "foo.py": ""})
-    assert [str(file) for file in metadata.files("egg") or ()] == ["foo.py"]
+INFO = "Metadata-Version: 2.1\nName: odd\nVersion: 0.1\n"
+RECORD = """foo.py,sha256=47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU,6
+"odd,name.txt",,
+gone.py,,
+../outside.txt,,
+pkg/deep.txt,,
+odd-0.1.dist-info/RECORD,,
+"""
+INSTALLED = "../foo.py\n../pkg/deep.txt\n../odd,name.txt\nPKG-INFO\n../gone.py\n"
+#: How distributions describe themselves, old and new, whole and not.
+LAYOUTS: dict[str, Tree] = {
+    "record": {"odd-0.1.dist-info": {"METADATA": INFO + "Requires-Dist: click>=8\n", "RECORD": RECORD}},
+    "no-record": {"odd-0.1.dist-info": {"METADATA": INFO, "top_level.txt": "foo\n"}},
+    "empty-record": {"odd-0.1.dist-info": {"METADATA": INFO, "RECORD": ""}},
+    "entry-points": {
+        "odd-0.1.dist-info": {"METADATA": INFO, "entry_points.txt": "[demo]\na = foo:x\nb = foo:y [extra]\n"}
+    },
+    "editable": {
+        "odd-0.1.dist-info": {
+            "METADATA": INFO,
+            "direct_url.json": '{"url": "file:///src", "dir_info": {"editable": true}}',
+        }
+    },
+    "installed-files": {"odd-0.1.egg-info": {"PKG-INFO": INFO, "installed-files.txt": INSTALLED}},
+    "installed-outside": {
+        "odd-0.1.egg-info": {"PKG-INFO": INFO, "installed-files.txt": "../foo.py\n../../../bin/odd\n"}
+    },
+    "sources": {
+        "odd-0.1.egg-info": {
+            "PKG-INFO": INFO,
+            "SOURCES.txt": "setup.py\nfoo.py\npkg/deep.txt\n",
+            "requires.txt": "click>=8\n\n[extra]\nrich\n",
+            "top_level.txt": "foo\n",
+        }
+    },
+    "nothing-but-info": {"odd.egg-info": {"PKG-INFO": INFO}},
+    "single-file": {"odd-0.1-py3.11.egg-info": INFO + "Requires: click\n"},
+    "no-metadata": {"odd-0.1.dist-info": {"RECORD": RECORD}},
+    "nameless": {"odd-0.1.dist-info": {"METADATA": "Metadata-Version: 2.1\n", "RECORD": RECORD}},
+    "latin-1": {"odd-0.1.dist-info": {"METADATA": INFO.encode() + b"Author: Andr\xe9\n", "RECORD": RECORD}},
+}
+
+
+def look_at_distribution(reader: ModuleType, entry: str) -> dict[str, object]:
+    """Give all that a distribution tells of itself, without the path entry that it lies in."""
+    (dist,) = reader.distributions(path=[entry])
+
+    def look(answer: Callable[[], object]) -> object:
+        try:
+            return answer()
+        except Exception as exc:  # noqa: BLE001 - that of a directory is right
+            return type(exc).__name__
+
+    listed = look(lambda: [*dist.files]) if look(lambda: dist.files) is not None else None
+    return {
+        "names": [look(lambda name=name: getattr(dist, name)) for name in ("name", "version", "requires")],
+        "points": look(lambda: sorted((point.name, point.value, point.group) for point in dist.entry_points)),
+        "texts": [look(lambda name=name: dist.read_text(name)) for name in ("RECORD", "PKG-INFO", "none", ".", "a/b")],
+        "origin": look(lambda: getattr(dist, "origin", None) and dist.origin.url),
+        "files": listed if not isinstance(listed, list) else [
+            (str(file), file.hash and (file.hash.mode, file.hash.value), file.size,
+             look(file.read_text), look(file.read_binary), os.path.relpath(str(file.locate()), entry))
+            for file in listed
+        ],
+        "place": os.path.relpath(dist.locate_file("pkg/deep.txt"), entry),
+        "packages": look(lambda: {key: value for key, value in reader.packages_distributions().items() if "odd" in value}),
+    }  # fmt: skip
+
+
+@pytest.fixture(params=["importlib.metadata", "importlib_metadata"])
+def reader(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """Give the standard library's reader of metadata, and the backport, which takes that one's place."""
+    monkeypatch.setattr(PathFinder, "find_distributions", vars(PathFinder)["find_distributions"])
+    return importlib.import_module(request.param)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_layouts_of_metadata(store_place: Place, tmp_path: Path, layout: str, reader: ModuleType) -> None:
+    tree = {**LAYOUTS[layout], "foo.py": "x = y\n", "odd,name.txt": "", "pkg": {"deep.txt": "é"}}
+    path = sys.path[:]
+    directory = str(write_tree(tree, tmp_path / "directory"))
+    sys.path.insert(0, directory)
+    expected = look_at_distribution(reader, directory)
+    sys.path[:] = path
+    assert look_at_distribution(reader, store_place.add(tree)) == expected
+
+
+def test_metadata_of_an_egg(place: Place, reader: ModuleType) -> None:
+    entry = place.add({"odd-0.1.egg": {"EGG-INFO": {"PKG-INFO": INFO, "SOURCES.txt": "foo.py\n"}, "foo.py": ""}})
+    (dist,) = reader.distributions(path=[f"{entry}/odd-0.1.egg"])
+    assert (dist.name, dist.version, [*map(str, dist.files)]) == ("odd", "0.1", ["foo.py"])
+
+
+def test_paths_of_metadata_are_paths(place: Place) -> None:
+    """`os.path` takes what `locate_file` returns; where that is no file, opening it is an OSError."""
+    entry = place.add(DIST)
+    located = metadata.distribution("demo-dist").locate_file("none.py")
+    assert os.fspath(located) == f"{entry}/none.py"
+    assert type(pickle.loads(pickle.dumps(located))) is type(located)
+    with pytest.raises(OSError):
+        Path(located).read_bytes()
 
 
 def test_pickles(place: Place) -> None:
