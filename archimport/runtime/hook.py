@@ -75,10 +75,7 @@ def path_hook(entry: str) -> StoreFinder | ScriptFinder | Postponed:
     there = store.lookup(folder)
     if there is None:
         raise ImportError("no such folder in the store", path=entry)
-    if store.location not in sys.path_importer_cache and registry.holds(
-        store
-    ):  # by `__file__`, `linecache` looks there
-        sys.path_importer_cache[store.location] = StoreFinder(store, "", store.location)
+    keep_finder(store)
     if not there.is_dir:
         return ScriptFinder(store, there, entry)
     return StoreFinder(store, folder, entry)
