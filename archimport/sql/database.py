@@ -35,6 +35,11 @@ _FIRST_PAUSE = 0.1
 _beginning = Lock()
 
 
+def any_text(stored: bytes) -> str:
+    """Return SQLite's text, whatever its bytes are."""
+    return stored.decode("utf-8", "surrogateescape")
+
+
 class NoTableError(FormatError):
     """A table or a column is not there, or not for this user."""
 
@@ -43,6 +48,8 @@ class Database:
     """What stores read from. `name` is without secrets; a `local` one is not worth a copy in the user's cache."""
 
     local = False
+    #: Whether SQLite's text that is no UTF-8 is read, with surrogates for its bytes: a bad row must not hide others.
+    reads_any_text = False
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -111,6 +118,10 @@ class Database:
     def quote(self, name: str) -> str:
         """Give the name of a table or column as it stands in statements."""
         return f"`{name}`"  # in double quotes SQLite would take a missing column for text
+
+    def verbatim(self, text: str) -> str:
+        """Return SQL that somebody else wrote as it stands in statements of `schema`."""
+        return text
 
     def wait(self, seconds: float, stopped: Event, is_over: Callable[[Query], bool]) -> None:  # noqa: ARG002 - to ask
         """Return after some time, when something was published, if `is_over` says so, or when `stopped` is set."""

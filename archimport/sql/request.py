@@ -35,7 +35,7 @@ def request(source: object, folder: str = "") -> Request:
     def key(options: dict[str, object]) -> tuple[str, dict[str, object]]:
         chosen, others = _split(address, options)
         own = _number(chosen) if chosen.engine is not None else ""
-        table = f"{others['table']}={others.get('package', '')}" if "table" in others else ""
+        table = "=".join(str(others.get(name, "")) for name in ("table", "package", "where"))
         return f"{chosen.location}#{chosen.said.get('release', '')}#{table}#{own}", others
 
     return Request(

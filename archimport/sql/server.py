@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy
 from sqlalchemy.pool import SingletonThreadPool, StaticPool
 
-from archimport.sql.database import STATEMENT_LIMIT, Database
+from archimport.sql.database import STATEMENT_LIMIT, Database, any_text
 from archimport.sql.engine import connected, create_engine, default_schema
 from archimport.sql.translate import translated
 
@@ -48,8 +48,21 @@ class ServerDatabase(Database):
 
     @contextmanager
     def _session(self) -> Iterator[Query]:
-        with translated(self.name), connected(self._engine) as connection:
+        with translated(self.name), connected(self._engine) as connection, self._any_text(connection):
             yield lambda statement, parameters: self._rows(connection, statement, parameters)
+
+    @contextmanager
+    def _any_text(self, connection: Connection) -> Iterator[None]:
+        """Read text of any bytes through an engine for SQLite, if that was asked for, and leave no trace of it."""
+        driver: Any = connection.connection.driver_connection
+        if not (self.reads_any_text and hasattr(driver, "text_factory")):
+            yield
+            return
+        factory, driver.text_factory = driver.text_factory, any_text
+        try:
+            yield
+        finally:
+            driver.text_factory = factory
 
     def _rows(self, connection: Connection, statement: str, parameters: dict[str, object]) -> Rows:
         self.statements += 1
@@ -59,6 +72,10 @@ class ServerDatabase(Database):
     def quote(self, name: str) -> str:
         """Give the name of a table or column as it stands in statements of this dialect."""
         return str(self._engine.dialect.identifier_preparer.quote(name))
+
+    def verbatim(self, text: str) -> str:
+        """Return SQL that somebody else wrote as it stands in statements: no name after a colon is a parameter."""
+        return text.replace(":", "\\:")
 
     def wait(self, seconds: float, stopped: Event, is_over: Callable[[Query], bool]) -> None:
         """Listen to PostgreSQL, on a connection of its own; elsewhere wait for the time."""

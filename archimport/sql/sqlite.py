@@ -11,7 +11,7 @@ from _weakref import ref
 from contextlib import closing, contextmanager
 
 from archimport.runtime.errors import ArchimportError, ConfigError, FormatError, LimitError, StoreUnavailable
-from archimport.sql.database import CONNECT_LIMIT, STATEMENT_LIMIT, Database, NoTableError
+from archimport.sql.database import CONNECT_LIMIT, STATEMENT_LIMIT, Database, NoTableError, any_text
 from archimport.sql.schema import PREFIX
 
 TYPE_CHECKING = False
@@ -67,7 +67,9 @@ class SqliteDatabase(Database):
         """Give this, or what is to read the file since it was replaced or written."""
         if self._opened is None or self._identity() == self._opened:
             return self
-        return SqliteDatabase(self.name, self._uri, self._path)
+        database = SqliteDatabase(self.name, self._uri, self._path)
+        database.reads_any_text = self.reads_any_text
+        return database
 
     def close(self) -> None:
         """Close the connection when nobody reads."""
@@ -140,6 +142,8 @@ class SqliteDatabase(Database):
         try:
             deadline = self._deadline
             connection.set_progress_handler(lambda: time.monotonic() > deadline[0], _STEPS_BETWEEN_LOOKS)
+            if self.reads_any_text:
+                connection.text_factory = any_text
             for pragma in _PRAGMAS:
                 connection.execute(f"PRAGMA {pragma}")
             self._refuse_computed(connection)
@@ -195,7 +199,7 @@ class SqliteDatabase(Database):
             error.retryable = True
             return error
         if code in _DAMAGED:
-            if "no such " in str(exc):
+            if "no such " in str(exc) or "syntax error" in str(exc):
                 return NoTableError(f"{exc}", store=self.name, hint="archimport publish makes our tables")
             return FormatError(f"the database is damaged: {exc}", store=self.name)
         error = StoreUnavailable(f"cannot read the database: {exc}", store=self.name)

@@ -2,35 +2,47 @@
 
 from __future__ import annotations
 
-from archimport.runtime.digest import digest
 from archimport.runtime.errors import ArchimportError, ConfigError, FormatError
 from archimport.runtime.index import MemberIndex
-from archimport.runtime.store import Changes, Entry, Snapshot, Store
+from archimport.runtime.store import Changes, Snapshot, Store
+from archimport.sql.address import quoted
 from archimport.sql.database import NoTableError
+from archimport.sql.rows import Row, members_of, plain, text_of
 from archimport.sql.schema import check_identifier
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from typing import TypeVar
 
+    from archimport.runtime.store import Entry
     from archimport.sql.address import Address
     from archimport.sql.database import Database, Query
 
     Result = TypeVar("Result")
 
 #: What `mount` may ask of a table.
-OPTIONS = frozenset({"name", "package", "revision", "source", "table"})
+OPTIONS = frozenset({"name", "package", "revision", "source", "table", "where"})
+#: What stands in a location as it does in a condition.
+_SAFE = " =<>'()"
 
 
 class _Snapshot(Snapshot):
-    """What one statement gave: an `index` whose entries hold their content, and the `revisions` by module, if any."""
+    """What one statement returned: an `index` of members, the `problems` of rows, and the `revisions` of all rows.
 
-    __slots__ = ("index", "revisions")
+    There are no `revisions` where no column has them.
+    """
 
-    def __init__(self, entries: list[Entry], revisions: dict[str, str] | None) -> None:
-        self.index = MemberIndex(entries)
-        self.revisions = revisions
+    __slots__ = ("index", "problems", "revisions")
+
+    def __init__(self, rows: list[Row], *, has_revisions: bool) -> None:
+        self.index = MemberIndex(members_of(rows))
+        found = (
+            *[entry.problem.message for entry in self.index.files() if entry.problem],
+            *[row.problem for row in rows],
+        )
+        self.problems = dict.fromkeys(problem for problem in found if problem)
+        self.revisions = _revisions((row.name, row.revision) for row in rows) if has_revisions else None
 
     @property
     def key(self) -> object:
@@ -38,16 +50,17 @@ class _Snapshot(Snapshot):
         return self.versions() if self.revisions is None else self.revisions
 
     def versions(self) -> dict[str, object]:
-        """Return the digest of each source."""
-        return {entry.path: entry.digest for entry in self.index.files()}
+        """Return what each member holds, by path: a digest, or the problem with its row."""
+        return {entry.path: entry.problem.message if entry.problem else entry.digest for entry in self.index.files()}
 
 
 class TableStore(Store):
     """The rows of `table` as modules of `package`: column `name` says which, `source` holds the code.
 
-    Column `revision`, a number or a time that changes with the source, tells `refresh` whether to read again. All rows
-    are read at once, so that no two modules are of different times. ConfigError for names that are none, FormatError
-    for rows that cannot be modules.
+    Column `revision`, a number or a time that changes with the source, tells `refresh` whether to read again; of rows
+    with one name the newest counts. `where` is a condition in SQL, which the host's programmer writes: no other rows
+    are read. All rows are read at once, so that no two modules are of different times. A row that can be no module is
+    skipped with a warning, and an error of whoever imports it. ConfigError for names that are none.
     """
 
     kind = "sql table"
@@ -62,6 +75,7 @@ class TableStore(Store):
         source: str = "source",
         revision: str | None = None,
         package: str = "",
+        where: str | None = None,
     ) -> None:
         self._has_revisions = revision is not None
         self._columns = [
@@ -71,42 +85,42 @@ class TableStore(Store):
         if package and not all(part.isidentifier() for part in package.split(".")):
             raise ConfigError(f"not the name of a package: {package[:60]!r}")
         self.package = package
-        self.location = f"{address.tables}@{table}={package}"
+        self._where = None if where is None else _checked(where)
+        chosen = "" if where is None else f" where {quoted(where, safe=_SAFE)}"
+        self.location = f"{address.tables}@{table}={package}{chosen}"
+        database.reads_any_text = True
         self._database = database
-        self._snapshot = self._read(self._read_rows)
+        self._snapshot = _Snapshot([], has_revisions=self._has_revisions)
+        self._move()
 
     def _read(self, work: Callable[[Query], Result]) -> Result:
         try:
             return self._database.read(work)
         except NoTableError as exc:
-            raise ConfigError(f"no such table or columns: {exc.message}", store=self.location) from None
+            raise ConfigError(f"cannot read such a table: {exc.message}", store=self.location) from None
         except ArchimportError as exc:
             exc.store = self.location
             raise
 
     def _select(self, columns: list[str]) -> str:
-        quoted = ", ".join(map(self._database.quote, columns))
-        return f"SELECT {quoted} FROM {{schema}}{self._database.quote(self._table)}"
+        quote = self._database.quote
+        statement = f"SELECT {', '.join(map(quote, columns))} FROM {{schema}}{quote(self._table)}"
+        if self._where is None:
+            return statement
+        return f"{statement} WHERE ({self._database.verbatim(self._where)}\n)"  # it may end in a comment
 
     def _read_rows(self, query: Query) -> _Snapshot:
-        entries: list[Entry] = []
-        revisions: dict[str, str] = {}
-        for name, source, *revision in query(self._select(self._columns), {}):
-            entry = self._entry(name, source)
-            entries.append(entry)
-            revisions[str(name)] = str(revision)
-        return _Snapshot(entries, revisions if self._has_revisions else None)
+        rows = [Row(self.package, *row) for row in query(self._select(self._columns), {})]
+        return _Snapshot(rows, has_revisions=self._has_revisions)
 
-    def _entry(self, name: object, source: object) -> Entry:
-        """Give the entry of a row; a dot in its name leads into a package."""
-        if not isinstance(name, str) or not all(name.split(".")) or "/" in name:
-            raise FormatError(f"a row cannot be a module, since of its name: {name!r}")
-        if not isinstance(source, str | bytes | bytearray | memoryview):
-            raise FormatError(f"row {name!r} holds no source code")
-        content = source.encode() if isinstance(source, str) else bytes(source)
-        path = ".".join(filter(None, (self.package, name))).replace(".", "/") + ".py"
-        key = digest(content)
-        return Entry(path, size=len(content), mtime=int.from_bytes(key[:4], "little"), digest=key, handle=content)
+    def _move(self) -> None:
+        """Read the table, and warn of the rows that are skipped from now on."""
+        before, now = self._snapshot, self._read(self._read_rows)
+        self._snapshot = now
+        for problem in now.problems.keys() - before.problems.keys():
+            import logging  # deferred: for tables with bad rows
+
+            logging.getLogger("archimport").warning("%s; it is skipped: %r", problem, self.location)
 
     def lookup(self, path: str) -> Entry | None:
         """Give the entry at `path`, or None."""
@@ -117,8 +131,10 @@ class TableStore(Store):
         return self._snapshot.index.list(folder)
 
     def read(self, entry: Entry) -> bytes:
-        """Give the source of a row, as it was when the table was read."""
-        content: bytes = entry.handle  # type: ignore[assignment]  # as _entry put it in
+        """Return the source of a row as it was when the table was read; FormatError for a row that is no module."""
+        if entry.problem is not None:
+            raise FormatError(entry.problem.message, store=self.location, member=entry.path)
+        content: bytes = entry.handle  # type: ignore[assignment]  # as members_of put it in
         return content
 
     def invalidate(self) -> None:
@@ -133,7 +149,7 @@ class TableStore(Store):
         before = self._snapshot
         self._database = self._database.current()
         if not self._has_revisions or self.newest() is not None:
-            self._snapshot = self._read(self._read_rows)
+            self._move()
         return Changes(before.versions(), self._snapshot.versions())
 
     def newest(self) -> object:
@@ -142,8 +158,7 @@ class TableStore(Store):
             found = self._read(self._read_rows).key
         else:
             columns = [self._columns[0], self._columns[2]]
-            rows = self._read(lambda query: query(self._select(columns), {}))
-            found = {str(name): str(revision) for name, *revision in rows}
+            found = _revisions(self._read(lambda query: query(self._select(columns), {})))
         return None if found == self._snapshot.key else found
 
     def snapshot(self) -> Snapshot:
@@ -166,9 +181,23 @@ class TableStore(Store):
         }
 
     def verify(self) -> Iterator[str]:
-        """Read the table."""
-        yield f"{len(self._read(self._read_rows).index.paths)} rows"
+        """Read the table; FormatError for a row that is skipped."""
+        found = self._read(self._read_rows)
+        for problem in found.problems:
+            raise FormatError(problem, store=self.location)
+        yield f"{len(found.index.paths)} rows"
 
     def close(self) -> None:
         """Close the connection."""
         self._database.close()
+
+
+def _checked(where: str) -> str:
+    if not isinstance(where, str) or not where.strip() or "\0" in where:
+        raise ConfigError(f"not a condition in SQL: {str(where)[:60]!r}")
+    return where
+
+
+def _revisions(rows: Iterable[tuple[object, ...]]) -> list[tuple[str, str]]:
+    """Return names with revisions in an order: a table may have several rows of one name, and returns them in any."""
+    return sorted((text_of(name), str(plain(revision))) for name, revision in rows)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 #: SQLSTATEs of PostgreSQL and others, and numbers of MySQL: what is not there,
 _NO_TABLE = frozenset(("42P01", "42703", "42S02", "42S22", 1054, 1146))
+#: which condition of a mount is none: statements of ours are never wrong,
+_NO_CONDITION = frozenset(("42601", "42804", "42883", "22P02", 1064))
 #: which schema is not,
 _NO_SCHEMA = frozenset(("3F000",))
 #: what this user may not do,
@@ -24,6 +26,7 @@ _NO_RIGHT = frozenset(("42501", 1142, 1143, 1044))
 _NOT_LET_IN = frozenset(("28000", "28P01", "3D000", 1045, 1049, 1698))
 #: and what two transactions at once do to each other.
 _CONFLICT = frozenset(("40001", "40P01", 1213))
+_NO_TABLE_TEXTS = ("no such table", "no such column", "syntax error")
 _NOT_LET_IN_TEXTS = ("authentication failed", "pg_hba.conf", "FATAL:  database", "FATAL:  role")
 
 
@@ -60,7 +63,7 @@ def _translated(exc: DBAPIError, name: str) -> ArchimportError:
     origin = exc.orig
     codes = {getattr(origin, "sqlstate", None), *getattr(origin, "args", ())[:1]}
     reason = _first_line(origin)
-    if codes & _NO_TABLE or "no such table" in reason or "no such column" in reason:
+    if codes & (_NO_TABLE | _NO_CONDITION) or any(text in reason for text in _NO_TABLE_TEXTS):
         return NoTableError(reason, store=name, hint="archimport publish makes our tables")
     if codes & _NO_SCHEMA:
         return ConfigError(reason, store=name, hint="an administrator makes schemas: CREATE SCHEMA")
