@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import func, insert, inspect, select, update
+from sqlalchemy import func, insert, inspect, select, text, update
 from sqlalchemy.exc import DBAPIError
 
 from archimport.runtime.errors import ConfigError, FormatError
@@ -27,6 +27,17 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
     from archimport.sql.address import Address
+
+
+#: How a transaction is isolated, whatever is the default: who has waited for another writer must see what that one did.
+#: MySQL's snapshot begins with the first read, which is behind the wait; its binary log may not take READ COMMITTED.
+_LEVELS = {
+    "postgresql": "READ COMMITTED",
+    "cockroachdb": "READ COMMITTED",
+    "oracle": "READ COMMITTED",
+    "mysql": "REPEATABLE READ",
+    "mariadb": "REPEATABLE READ",
+}
 
 
 @contextmanager
@@ -92,6 +103,9 @@ def begun(engine: Engine, address: Address) -> Iterator[Connection]:
             raise ConfigError("an engine in AUTOCOMMIT mode has no transactions", hint="hand over another engine")
         connection = plain.execution_options(schema_translate_map={None: schema}) if schema else plain
         with connection.begin():
+            level = _LEVELS.get(engine.dialect.name)
+            if level:
+                connection.execute(text(f"SET TRANSACTION ISOLATION LEVEL {level}"))
             if engine.dialect.name == "postgresql":
                 connection.exec_driver_sql("SET LOCAL search_path = ''")
             yield connection
