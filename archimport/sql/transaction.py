@@ -6,7 +6,7 @@ import errno
 import getpass
 import os
 import socket
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -95,6 +95,22 @@ def is_there(address: Address) -> bool:
 def begun(engine: Engine, address: Address) -> Iterator[Connection]:
     """Begin a transaction in which our tables are those of the address's schema; ConfigError for an engine without.
 
+    Its first statement is sent a second time, and by another connection, if the server has closed a pooled one.
+    """
+    with ExitStack() as stack:
+        try:
+            connection = stack.enter_context(_begun(engine, address))
+        except DBAPIError as exc:
+            if not exc.connection_invalidated:
+                raise
+            connection = stack.enter_context(_begun(engine, address))
+        yield connection
+
+
+@contextmanager
+def _begun(engine: Engine, address: Address) -> Iterator[Connection]:
+    """Begin a transaction and say how it is isolated.
+
     Nothing is found by a search path in it: what it finds in PostgreSQL may be anybody's (CVE-2018-1058).
     """
     schema = address.schema or default_schema(engine)
@@ -104,8 +120,7 @@ def begun(engine: Engine, address: Address) -> Iterator[Connection]:
         connection = plain.execution_options(schema_translate_map={None: schema}) if schema else plain
         with connection.begin():
             level = _LEVELS.get(engine.dialect.name)
-            if level:
-                connection.execute(text(f"SET TRANSACTION ISOLATION LEVEL {level}"))
+            connection.execute(text(f"SET TRANSACTION ISOLATION LEVEL {level}") if level else select(1))
             if engine.dialect.name == "postgresql":
                 connection.exec_driver_sql("SET LOCAL search_path = ''")
             yield connection

@@ -1,4 +1,4 @@
-"""Publishing over connections as servers and hosts set them up: isolation."""
+"""Publishing over connections as servers and hosts set them up: isolation, connections gone stale."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import sqlalchemy
 from servers import SERVERS, server_url, with_query
 from sqlalchemy import Engine, event, text
 
-from archimport.sql import writer
+import archimport
+from archimport.sql import history, upgrade, writer
 from archimport.sql.source import address_of
 
 #: In seconds: ten times what a slow machine needs.
@@ -122,3 +123,80 @@ def test_publishers_wait_in_a_database_with_another_default(level: str) -> None:
             assert publish_behind_another(url, url, "postgresql").moved
         finally:
             connection.execute(text(f"ALTER DATABASE {name} RESET default_transaction_isolation"))
+
+
+_OWN_NUMBER = {"postgresql": "SELECT pg_backend_pid()", "mysql": "SELECT connection_id()"}
+_KILL = {"postgresql": "SELECT pg_terminate_backend({})", "mysql": "KILL {}"}
+
+
+def kill(url: str, kind: str, numbers: list[int]) -> None:
+    admin = sqlalchemy.create_engine(url, isolation_level="AUTOCOMMIT", poolclass=sqlalchemy.NullPool)
+    with admin.connect() as connection:
+        for number in numbers:
+            connection.execute(text(_KILL[kind].format(number)))
+        deadline = time.monotonic() + LIMIT
+        alive = "pg_stat_activity" if kind == "postgresql" else "information_schema.processlist"
+        column = "pid" if kind == "postgresql" else "id"
+        while connection.scalar(
+            text(f"SELECT count(*) FROM {alive} WHERE {column} IN ({', '.join(map(str, numbers))})")
+        ):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
+def make_stale(engine: Engine, url: str, kind: str) -> None:
+    """Let a server close the connections that the engine's pool holds."""
+    connections = [engine.connect() for _ in range(3)]
+    numbers = [connection.scalar(text(_OWN_NUMBER[kind])) for connection in connections]
+    for connection in connections:
+        connection.close()
+    kill(url, kind, numbers)
+
+
+_USES: dict[str, Callable[[object], object]] = {
+    "publish": lambda source: publish(source, "stale", f"value = {time.time()}\n"),
+    "log": lambda source: history.log(address_of(source)),
+    "channels": lambda source: history.channels(address_of(source)),
+    "rollback": lambda source: history.rollback(address_of(source), "stale"),
+    "gc": lambda source: history.collect(address_of(source)),
+    "upgrade": lambda source: upgrade.upgrade(address_of(source)),
+    "mount": lambda source: archimport.mount(source, channel="stale").unmount(),
+}
+
+
+@pytest.mark.parametrize("use", _USES.values(), ids=_USES)
+def test_connections_that_a_server_has_closed(kind: str, use: Callable[[object], object]) -> None:
+    url = server_url(kind)
+    for number in range(2):
+        publish(url, "stale", f"value = {number, time.time()}\n")
+    engine = sqlalchemy.create_engine(url)
+    make_stale(engine, url, kind)
+    use(engine)
+    engine.dispose()
+
+
+@pytest.mark.parametrize("when", ["after the lock", "at the commit"])
+def test_nothing_is_done_twice(kind: str, when: str) -> None:
+    """A connection that is lost within a transaction is an error: what was committed is not known."""
+    url = server_url(kind)
+    first = publish(url, "once", "value = 1\n")
+    engine = sqlalchemy.create_engine(url)
+    lost = []
+
+    def lose(connection, *others: object) -> None:
+        if not lost and (when == "at the commit" or "archimport_channel" in str(others)):
+            lost.append(connection.connection.driver_connection)
+            number = lost[0].info.backend_pid if kind == "postgresql" else lost[0].thread_id()
+            kill(url, kind, [number])
+
+    publish(engine, "once", "value = 1\n")  # the tables are there, the pool is filled
+    if when == "at the commit":
+        writes = iter([False, True])  # whether the tables are there is read first, by a transaction of its own
+        event.listen(engine, "commit", lambda connection: lose(connection) if next(writes, False) else None)
+    else:
+        event.listen(engine, "before_cursor_execute", lambda connection, *others: lose(connection, others[1]))
+    with pytest.raises(archimport.StoreUnavailable):
+        publish(engine, "once", "value = 2\n")
+    assert len(lost) == 1
+    assert writer.head_of(address_of(url), "once").release == first.release
+    engine.dispose()
