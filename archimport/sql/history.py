@@ -177,4 +177,5 @@ def _query(connection: Connection, _: str, parameters: dict[str, object]) -> lis
 
 def _delete(connection: Connection, column: Column[Any], values: Sequence[object]) -> None:
     for start in range(0, len(values), MAX_BATCH):
-        connection.execute(delete(column.table).where(column.in_(values[start : start + MAX_BATCH])))
+        chosen = delete(column.table).where(column.in_(values[start : start + MAX_BATCH]))
+        connection.execute(chosen.with_dialect_options(**tables.ALL_ROWS))

@@ -42,6 +42,8 @@ def _text(length: int) -> String:
 _PART = LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql", "mariadb")
 #: Immutable rows make isolation irrelevant, but not transactions: MyISAM has none.
 _OPTIONS: dict[str, Any] = {"mysql_engine": "InnoDB", "mariadb_engine": "InnoDB"}
+#: For a change of all rows, or of many: `sql_safe_updates` of MySQL wants a limit, or a key that it finds worth using.
+ALL_ROWS = dict.fromkeys(("mysql_limit", "mariadb_limit"), 1 << 62)
 #: Numbers are never given twice, not even after the newest release went.
 _NUMBERED: dict[str, Any] = {**_OPTIONS, "sqlite_autoincrement": True}
 

@@ -63,7 +63,8 @@ def lock(connection: Connection) -> int:
 
     Before anything is read: whoever has locked the row reads what the one before has committed.
     """
-    locked = connection.execute(update(tables.version).values(version=tables.version.c.version))
+    every = update(tables.version).with_dialect_options(**tables.ALL_ROWS)
+    locked = connection.execute(every.values(version=tables.version.c.version))
     if locked.rowcount != 1:
         raise FormatError("the tables do not say their version", hint="archimport upgrade")
     return connection.scalar(select(tables.version.c.version)) or 0

@@ -43,5 +43,6 @@ def upgrade(address: Address) -> tuple[int | None, int]:
                 raise FormatError(f"the tables have version {found}", store=address.place, hint="upgrade archimport")
             for step in filter(None, steps):
                 step(connection)
-            connection.execute(update(tables.version).values(version=VERSION))
+            every = update(tables.version).with_dialect_options(**tables.ALL_ROWS)
+            connection.execute(every.values(version=VERSION))
     return found, VERSION

@@ -1,4 +1,4 @@
-"""Publishing over connections as servers and hosts set them up: isolation, connections gone stale."""
+"""Publishing over connections as servers and hosts set them up: isolation, safe updates, connections gone stale."""
 
 from __future__ import annotations
 
@@ -123,6 +123,26 @@ def test_publishers_wait_in_a_database_with_another_default(level: str) -> None:
             assert publish_behind_another(url, url, "postgresql").moved
         finally:
             connection.execute(text(f"ALTER DATABASE {name} RESET default_transaction_isolation"))
+
+
+@pytest.mark.parametrize("by", ["listener", "URL"])
+def test_safe_updates_of_mysql(by: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`sql_safe_updates` refuses changes of rows that name no key."""
+    url = server_url("mysql")
+    say = "SET SESSION sql_safe_updates = 1"
+    source = engine_that_says(url, say) if by == "listener" else with_query(url, f"init_command={say}")
+    address = address_of(source)
+    channel = f"safe-{by}"
+    releases = [publish(source, channel, f"value = '{by} {number}'\n").release for number in range(3)]
+    assert history.rollback(address, channel).to_release == releases[1]
+    monkeypatch.setattr(history, "now", lambda: writer.now() + history.timedelta(days=1))
+    assert {releases[0], releases[2]} <= set(history.collect(address, days=0).releases)
+    monkeypatch.setattr(upgrade, "VERSION", 2)
+    monkeypatch.setitem(upgrade.STEPS, 1, lambda connection: None)
+    assert upgrade.upgrade(address) == (1, 2)
+    monkeypatch.setattr(upgrade, "VERSION", 1)
+    with sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool).begin() as connection:
+        connection.execute(text("UPDATE archimport_format SET version = 1"))
 
 
 _OWN_NUMBER = {"postgresql": "SELECT pg_backend_pid()", "mysql": "SELECT connection_id()"}
