@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
-    from sqlalchemy import Connection, Engine
+    from sqlalchemy import Connection, Dialect, Engine
 
     from archimport.sql.address import Address
 
@@ -133,4 +133,9 @@ def default_schema(engine: Engine) -> str | None:
 
     In PostgreSQL always one: what a search path finds may be anybody's (CVE-2018-1058).
     """
-    return "public" if engine.dialect.name == "postgresql" else None
+    return "public" if is_postgresql(engine.dialect) else None
+
+
+def is_postgresql(dialect: Dialect) -> bool:
+    """Return whether a dialect is that of PostgreSQL or of its kin, such as CockroachDB; DuckDB has other schemas."""
+    return dialect.name != "duckdb" and any(kind.__name__ == "PGDialect" for kind in type(dialect).__mro__)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from archimport.runtime.errors import ConfigError
 from archimport.sql import tables
-from archimport.sql.engine import create_engine, default_schema
+from archimport.sql.engine import create_engine, default_schema, is_postgresql
 from archimport.sql.schema import check_identifier
 
 TYPE_CHECKING = False
@@ -39,12 +39,12 @@ def grants(address: Address, *, reader: str, publisher: str, admin: str) -> Iter
     schema = address.schema or default_schema(engine)
     for kind, role in (("reader", reader), ("publisher", publisher), ("admin", admin)):
         name = quote(check_identifier(role, "role"))
-        if engine.dialect.name == "postgresql":
+        if is_postgresql(engine.dialect):
             yield f"GRANT USAGE ON SCHEMA {quote(schema or '')} TO {name}"
         for right, on in _RIGHTS[kind]:
             for table in on:
                 yield f"GRANT {right} ON {_qualified(quote, schema, table.name)} TO {name}"
-        if engine.dialect.name == "postgresql" and kind != "reader":
+        if is_postgresql(engine.dialect) and kind != "reader":
             for sequence in _NUMBERED:
                 yield f"GRANT USAGE ON SEQUENCE {_qualified(quote, schema, sequence)} TO {name}"
 

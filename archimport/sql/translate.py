@@ -69,7 +69,7 @@ def _translated(exc: DBAPIError, name: str) -> ArchimportError:
         return ConfigError(reason, store=name, hint="an administrator makes schemas: CREATE SCHEMA")
     if codes & _NO_RIGHT:
         return ConfigError(reason, store=name, hint="archimport grants prints what each kind of user needs")
-    if codes & _CONFLICT:
+    if codes & _CONFLICT or "Error: Conflict on" in reason:  # DuckDB has no codes
         return ConflictError("somebody else published at this moment", store=name, hint="try again")
     error = StoreUnavailable(f"cannot use the database: {type(origin).__name__}: {reason}", store=name)
     is_let_in = not (codes & _NOT_LET_IN or any(text in str(origin) for text in _NOT_LET_IN_TEXTS))
