@@ -47,6 +47,7 @@ def _for_psycopg(url: URL, verified: bool, limit: int) -> tuple[URL, dict[str, o
         "connect_timeout": CONNECT_LIMIT,
         "options": f"-c statement_timeout={limit * 1000} -c search_path=",
         "prepare_threshold": None,
+        "client_encoding": "utf8",  # else it is the database's, in which not all text can be said
     }
     if verified:
         if url.query.get("sslmode", "verify-full") != "verify-full":
@@ -60,6 +61,7 @@ def _for_pymysql(url: URL, verified: bool, limit: int) -> tuple[URL, dict[str, o
         "connect_timeout": CONNECT_LIMIT,
         "read_timeout": limit,
         "write_timeout": limit,
+        "charset": "utf8mb4",
         "local_infile": False,  # a server could ask for any file of this machine
     }
     if verified:

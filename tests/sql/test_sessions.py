@@ -1,4 +1,4 @@
-"""Publishing over connections as servers and hosts set them up: isolation, safe updates, connections gone stale."""
+"""Publishing over connections as servers and hosts set them up: isolation, safe updates, stale connections, encodings."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from uuid import uuid4
 
 import pytest
 import sqlalchemy
@@ -220,3 +221,76 @@ def test_nothing_is_done_twice(kind: str, when: str) -> None:
     assert len(lost) == 1
     assert writer.head_of(address_of(url), "once").release == first.release
     engine.dispose()
+
+
+@pytest.fixture
+def encoded(kind: str) -> Iterator[Callable[[str], str]]:
+    """Make a database in some encoding, and give its URL."""
+    admin = sqlalchemy.create_engine(server_url(kind), isolation_level="AUTOCOMMIT", poolclass=sqlalchemy.NullPool)
+    name = f"archimport_{uuid4().hex[:12]}"
+    options = {
+        "postgresql": "ENCODING '{}' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0",
+        "mysql": "CHARACTER SET {}",
+    }
+
+    def make(encoding: str) -> str:
+        with admin.connect() as connection:
+            connection.execute(text(f"CREATE DATABASE {name} {options[kind].format(encoding)}"))
+        return admin.url.set(database=name).render_as_string(hide_password=False)
+
+    yield make
+    with admin.connect() as connection:
+        connection.execute(text(f"DROP DATABASE IF EXISTS {name}"))
+
+
+#: Encodings of databases, and messages that each can keep over a connection in UTF-8.
+_KEPT = [
+    ("postgresql", "SQL_ASCII", "летняя"),
+    ("postgresql", "LATIN1", "été"),
+    ("postgresql", "UTF8", "летняя"),
+    ("mysql", "latin1", "летняя"),
+    ("mysql", "ascii", "летняя"),
+    ("mysql", "utf8mb4", "летняя 🌞"),
+]
+
+
+@pytest.mark.parametrize(("kind", "encoding", "message"), _KEPT)
+@pytest.mark.parametrize("query", ["", "encoding of the connection"])
+def test_text_in_databases_of_any_encoding(encoded, kind: str, encoding: str, message: str, query: str) -> None:
+    """Connections of URLs speak UTF-8, even where the URL asks for less."""
+    url = encoded(encoding)
+    if query:
+        url = with_query(url, "client_encoding=latin1" if kind == "postgresql" else "charset=latin1")
+    members = {"encoded_module.py": partial(bytes, b"value = 1")}
+    writer.publish(address_of(url), members, "main", message)
+    assert history.log(address_of(url))[0].message == message
+    with archimport.mount(url) as mounted:
+        assert mounted.store.lookup("encoded_module.py")
+
+
+@pytest.mark.parametrize(
+    ("kind", "encoding", "query", "problem"),
+    [
+        ("postgresql", "LATIN1", "", "cannot send this text.*client_encoding=utf8"),
+        ("postgresql", "LATIN1", "client_encoding=utf8", "cannot keep this text.*whose encoding is UTF8"),
+        ("postgresql", "SQL_ASCII", "", "returns text as bytes.*client_encoding=utf8"),
+        ("mysql", "latin1", "charset=latin1", "cannot send this text.*charset=utf8mb4"),
+    ],
+)
+def test_text_that_a_connection_or_a_database_has_no_letters_for(
+    encoded, kind: str, encoding: str, query: str, problem: str
+) -> None:
+    url = encoded(encoding)
+    engine = sqlalchemy.create_engine(with_query(url, query) if query else url, poolclass=sqlalchemy.NullPool)
+    with pytest.raises(archimport.ConfigError, match=problem):
+        writer.publish(address_of(engine), {"m.py": bytes}, "main", "летняя")
+
+
+@pytest.mark.parametrize("kind", ["postgresql"])
+def test_text_in_another_encoding_than_that_of_the_connection(encoded, kind: str) -> None:
+    """A database in SQL_ASCII keeps whatever bytes it is sent."""
+    url = encoded("SQL_ASCII")
+    latin = sqlalchemy.create_engine(with_query(url, "client_encoding=latin1"), poolclass=sqlalchemy.NullPool)
+    writer.publish(address_of(latin), {"m.py": bytes}, "main", "été")
+    with pytest.raises(archimport.FormatError, match="not in the encoding of the connection"):
+        history.log(address_of(url))
