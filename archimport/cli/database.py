@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import click
 
 from archimport.cli.store import split_release
+from archimport.runtime.errors import ConfigError
+from archimport.runtime.location import split_scheme
+from archimport.runtime.schemes import is_database
+from archimport.sql.schema import DATABASE_SUFFIXES
 from archimport.sql.source import address_of
 
 if TYPE_CHECKING:
@@ -25,6 +30,26 @@ def address_on_channel(database: str, channel: str | None) -> Address:
     """Give the database and the channel that a person named, in the option or in the URL."""
     source, options = split_release(database)
     return address_of(source).saying(**options).on_channel(channel)
+
+
+def check_order(database: str, inputs: Sequence[str]) -> None:
+    """Raise ConfigError if the database is a directory, or if one of the inputs is a database instead."""
+    named = next(filter(_is_database, inputs), None)
+    if split_scheme(database) or _is_database(database) or not (named or os.path.isdir(database)):
+        return
+    url = "URL" if named is None or split_scheme(named) else named  # a URL may hold a password
+    sources = " ".join([database, *[text for text in inputs if text != named]])
+    raise ConfigError(
+        f"{database!r} is no database", hint=f"the database comes first: archimport publish {url} {sources}"
+    )
+
+
+def _is_database(text: str) -> bool:
+    """Return whether a person means a database with an argument, as far as its spelling shows."""
+    split = split_scheme(text)
+    if split is not None:
+        return is_database(split[0])
+    return split_release(text)[0].endswith(DATABASE_SUFFIXES) and not os.path.isdir(text)
 
 
 def print_table(rows: Sequence[Sequence[object]]) -> None:

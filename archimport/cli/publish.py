@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from archimport.cli.database import address_on_channel, channel_option, database_argument, message_option
+from archimport.cli.database import address_on_channel, channel_option, check_order, database_argument, message_option
 from archimport.cli.pack import input_options, show_progress
 from archimport.cli.store import json_option, print_json, split_release
 
@@ -39,6 +39,7 @@ def command(
     """
     from archimport.pack.publish import publish  # deferred: other commands do without
 
+    check_order(database, inputs)
     with show_progress() as progress:
         address_on_channel(database, channel)  # or ConfigError: a release, or two channels
         source, options = split_release(database)

@@ -115,9 +115,10 @@ class Schemes:
         split = split_scheme(text)
         if split is not None:
             from archimport.runtime.secrets import refuse_secrets  # deferred: most path entries are no URLs
+            from archimport.runtime.spelling import unknown_scheme
 
             refuse_secrets(text)
-            raise ConfigError(f"unknown scheme {split[0]!r}", hint="register_scheme adds one")
+            raise unknown_scheme(split[0])
         if "://" in text and not os.path.lexists(text):
             raise ConfigError("not a URL of a store", hint="a scheme has lower-case letters, digits, + - and .")
         if os.path.isdir(text):
@@ -187,6 +188,11 @@ def _sniff(file: str, *, bare: bool) -> str | None:
         if bare:
             return None
         raise unavailable(file, exc) from exc
+
+
+def is_database(scheme: str) -> bool:
+    """Return whether URLs of a scheme name databases."""
+    return scheme.partition("+")[0] in _DATABASES or _is_dialect_by_others(scheme)
 
 
 def _opener_by_others(scheme: str) -> Callable[..., Store] | None:

@@ -10,6 +10,7 @@ import os
 from archimport.runtime.errors import ConfigError
 from archimport.runtime.location import VIRTUAL
 from archimport.runtime.secrets import refuse_secrets
+from archimport.runtime.spelling import right_scheme, unknown_scheme
 from archimport.sql.schema import MAIN, check_channel, check_identifier
 
 TYPE_CHECKING = False
@@ -97,6 +98,8 @@ def of_url(text: str) -> Address:
         raise ConfigError("a URL cannot hold a NUL character")
     bare, said, others = _split_query(text)
     scheme, _, rest = bare.partition(":")
+    if right_scheme(scheme):
+        raise unknown_scheme(scheme)
     if scheme.partition("+")[0] == "sqlite":
         return _of_sqlite(rest, said, others)
     address = of_server("?".join((bare, "&".join(others))) if others else bare, said)

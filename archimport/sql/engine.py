@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from archimport.sql.address import Address
 
 
+#: With which scheme a URL needs only what archimport's own extras install.
+_INSTEAD = {"postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql", "mariadb": "mariadb+pymysql"}
+
+
 def create_engine(address: Address, *, reading: bool) -> Engine:
     """Give an engine that keeps no connections, so that none is shared with a forked child or left to idle.
 
@@ -55,7 +59,8 @@ def create_engine(address: Address, *, reading: bool) -> Engine:
     except NoSuchModuleError:
         raise ConfigError("SQLAlchemy knows no such database", hint="install its dialect") from None
     except ModuleNotFoundError as exc:
-        raise ConfigError(f"the driver {exc.name!r} is not installed") from None
+        hint = f"install it, or write {_INSTEAD.get(url.get_backend_name(), 'the name of another one')}:// in the URL"
+        raise ConfigError(f"the driver {exc.name!r} is not installed", hint=hint) from None
     except (SQLAlchemyError, TypeError, ValueError):
         raise ConfigError("not a URL for this database") from None
     if reading and dialect.driver in DRIVERS:
