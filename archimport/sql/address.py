@@ -10,7 +10,6 @@ import os
 from archimport.runtime.errors import ConfigError
 from archimport.runtime.location import VIRTUAL
 from archimport.runtime.secrets import refuse_secrets
-from archimport.runtime.spelling import right_scheme, unknown_scheme
 from archimport.sql.schema import MAIN, check_channel, check_identifier
 
 TYPE_CHECKING = False
@@ -98,14 +97,20 @@ def of_url(text: str) -> Address:
         raise ConfigError("a URL cannot hold a NUL character")
     bare, said, others = _split_query(text)
     scheme, _, rest = bare.partition(":")
-    if right_scheme(scheme):
-        raise unknown_scheme(scheme)
     if scheme.partition("+")[0] == "sqlite":
         return _of_sqlite(rest, said, others)
+    _refuse_misspelled(scheme)
     address = of_server("?".join((bare, "&".join(others))) if others else bare, said)
     if scheme.partition("+")[0] in ("mysql", "mariadb") and not getattr(address.url, "database", None):
         raise ConfigError("the URL names no database", store=address.place, hint="write it behind the host: HOST/NAME")
     return address
+
+
+def _refuse_misspelled(scheme: str) -> None:
+    from archimport.runtime.spelling import right_scheme, unknown_scheme  # deferred: a SQLite file needs neither
+
+    if right_scheme(scheme) is not None:
+        raise unknown_scheme(scheme)
 
 
 def _split_query(url: str) -> tuple[str, dict[str, str], list[str]]:
