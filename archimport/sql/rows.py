@@ -1,7 +1,7 @@
 """The rows of a table by somebody else, as members: which module a name means, and what its source is as bytes.
 
-A table is other people's data. A row that can be no module harms no other: it is a problem in words, and its member, if
-its name is a module's, has that problem in the place of a content.
+A table is other people's data. A row that can be no module harms no other: it is a problem in words, and so is its
+member, if its name is a module's.
 """
 
 from __future__ import annotations

@@ -28,30 +28,26 @@ _SAFE = " =<>'()"
 
 
 class _Snapshot(Snapshot):
-    """What one statement returned: an `index` of members, the `problems` of rows, and the `revisions` of all rows.
-
-    There are no `revisions` where no column has them.
-    """
+    """What one statement returned: an `index` of members, the `problems` of rows, and their `revisions`, if any."""
 
     __slots__ = ("index", "problems", "revisions")
 
     def __init__(self, rows: list[Row], *, has_revisions: bool) -> None:
         self.index = MemberIndex(members_of(rows))
-        found = (
-            *[entry.problem.message for entry in self.index.files() if entry.problem],
-            *[row.problem for row in rows],
-        )
-        self.problems = dict.fromkeys(problem for problem in found if problem)
+        odd = [entry.problem.message for entry in self.index.files() if entry.problem is not None]
+        self.problems = dict.fromkeys((*odd, *[row.problem for row in rows if row.problem]))
         self.revisions = _revisions((row.name, row.revision) for row in rows) if has_revisions else None
 
     @property
     def key(self) -> object:
         """The revisions; the contents where no column has revisions."""
-        return self.versions() if self.revisions is None else self.revisions
+        if self.revisions is not None:
+            return self.revisions
+        return {entry.path: entry.digest or str(entry.problem) for entry in self.index.files()}
 
     def versions(self) -> dict[str, object]:
-        """Return what each member holds, by path: a digest, or the problem with its row."""
-        return {entry.path: entry.problem.message if entry.problem else entry.digest for entry in self.index.files()}
+        """Return the digest of each source."""
+        return {entry.path: entry.digest for entry in self.index.files() if entry.problem is None}
 
 
 class TableStore(Store):
@@ -131,10 +127,10 @@ class TableStore(Store):
         return self._snapshot.index.list(folder)
 
     def read(self, entry: Entry) -> bytes:
-        """Return the source of a row as it was when the table was read; FormatError for a row that is no module."""
+        """Give the source of a row, as it was when the table was read; FormatError for a row that can be no module."""
         if entry.problem is not None:
             raise FormatError(entry.problem.message, store=self.location, member=entry.path)
-        content: bytes = entry.handle  # type: ignore[assignment]  # as members_of put it in
+        content: bytes = entry.handle  # type: ignore[assignment]  # as _member put it in
         return content
 
     def invalidate(self) -> None:
@@ -154,11 +150,12 @@ class TableStore(Store):
 
     def newest(self) -> object:
         """Return the revisions that the rows have now, if they are others; contents where no column has revisions."""
-        if not self._has_revisions:
-            found = self._read(self._read_rows).key
-        else:
+        found: object
+        if self._has_revisions:
             columns = [self._columns[0], self._columns[2]]
             found = _revisions(self._read(lambda query: query(self._select(columns), {})))
+        else:
+            found = self._read(self._read_rows).key
         return None if found == self._snapshot.key else found
 
     def snapshot(self) -> Snapshot:

@@ -285,22 +285,25 @@ def test_bad_row_harms_no_other(
 
 @pytest.mark.parametrize("revision", ["updated_at", None])
 def test_row_that_goes_bad_and_good_again(plugins, caplog: pytest.LogCaptureFixture, revision: str | None) -> None:
+    """A worker that has its module keeps that, and follows the other rows; who imports it now gets the error."""
     plugins.add("rule", "value = 1\n")
-    plugins.add("other", "value = 1\n")
+    plugins.add("other", "from acme.rules.rule import value as rule\nvalue = 1\n")
     mounted = plugins.mount(revision=revision)
-    loaded = rule("rule")
+    loaded, other = rule("rule"), rule("other")
     plugins("UPDATE {t} SET code = NULL, updated_at = 2 WHERE slug = 'rule'")
     plugins("UPDATE {t} SET code = 'value = 2', updated_at = 2 WHERE slug = 'other'")
     assert mounted.store.newest() is not None
-    assert mounted.refresh(reload=True).changed == ("acme/rules/other.py", "acme/rules/rule.py")
+    changes = mounted.refresh(reload=True)
+    assert (changes.changed, changes.removed) == (("acme/rules/other.py",), ("acme/rules/rule.py",))
     assert mounted.store.newest() is None
-    assert loaded.value == 1  # as it was before its row went bad
+    assert (loaded.value, other.value) == (1, 2)
     del sys.modules["acme.rules.rule"]
     with pytest.raises(archimport.FormatError, match="'rule' holds no source"):
         rule("rule")
+    sys.modules["acme.rules.rule"] = loaded
     plugins("UPDATE {t} SET code = 'value = 3', updated_at = 3 WHERE slug = 'rule'")
-    assert mounted.refresh().changed == ("acme/rules/rule.py",)
-    assert rule("rule").value == 3
+    assert mounted.refresh(reload=True)
+    assert loaded.value == 3
     plugins("UPDATE {t} SET code = NULL, updated_at = 4 WHERE slug = 'rule'")
     mounted.refresh()
     assert len(caplog.records) == 2
