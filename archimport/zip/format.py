@@ -330,8 +330,13 @@ def read_member(member: Member, data: bytes) -> bytes:
     if data[:4] != b"PK\x03\x04":
         raise FormatError("local header is missing", member=member.path)
     _, _, flags, method, _, _, crc, stored, size, name_length, extra_length = LOCAL.unpack_from(data)
-    start = LOCAL.size + name_length
-    if data[LOCAL.size : start] != member.raw_name or (flags, method) != (member.flags, member.method):
+    start = LOCAL.size + len(member.raw_name)
+    same_name = name_length == len(member.raw_name) and data[LOCAL.size : start] == member.raw_name
+    if (
+        not same_name
+        or start + extra_length + member.stored > len(data)
+        or (flags, method) != (member.flags, member.method)
+    ):
         raise FormatError("local header differs from the directory", member=member.path)
     if U32 in (stored, size):
         stored, size, _ = _widen(Member(member.path), data[start : start + extra_length], stored, size, 0)

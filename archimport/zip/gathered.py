@@ -61,9 +61,7 @@ class Gathered:
     def write(self) -> dict[str, Entry]:
         """Write what is gathered and return it; nothing is raised where that fails: it is compiled again next time."""
         self._leave_to_parent()
-        taken = dict(self._unwritten)
-        for path in taken:
-            self._unwritten.pop(path, None)
+        taken = {path: kept for path in (*self._unwritten,) if (kept := self._unwritten.pop(path, None))}
         if not taken:
             return {}
         try:

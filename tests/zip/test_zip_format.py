@@ -189,6 +189,14 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
+@pytest.mark.parametrize(("at", "length"), [(26, 2), (28, 1)], ids=["name", "extra field"])
+def test_lengths_of_a_local_header_that_go_beyond_an_empty_member(at: int, length: int) -> None:
+    data = archive({"a": b""})
+    assert read_all(data) == {"a": b""}
+    with pytest.raises(archimport.FormatError, match="local header differs"):
+        read_all(patch(data, at, bytes([length])))
+
+
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_damage_is_refused(damage: str) -> None:
     with pytest.raises(archimport.ArchimportError) as caught:
