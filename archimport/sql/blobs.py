@@ -77,7 +77,7 @@ class Blobs:
 
     def _read_batch(self, entry: Entry, known: Iterable[Entry], guessed: Iterable[Entry]) -> bytes:
         start = time.monotonic()
-        found = self.fetch(self._choose(entry, known, guessed))
+        found = self.fetch(self._choose(entry, known, guessed), entry)
         self._adapt(time.monotonic() - start)
         wanted = found[entry.digest or b""]
         if isinstance(wanted, ArchimportError):
@@ -87,10 +87,21 @@ class Blobs:
         self._ready.update({key: content for key, content in found.items() if isinstance(content, bytes)})
         return wanted
 
-    def fetch(self, wanted: Iterable[Entry]) -> dict[bytes, bytes | ArchimportError]:
-        """Give the verified contents of entries by digest, or what is wrong with one: it harms no other."""
+    def fetch(self, wanted: Iterable[Entry], needed: Entry | None = None) -> dict[bytes, bytes | ArchimportError]:
+        """Give the verified contents of entries by digest, or what is wrong with one: it harms no other.
+
+        ReleaseGone if the `needed` one is not there, StoreUnavailable where it may come yet.
+        """
         wanted = list(wanted)
-        contents = self._database.read(lambda query: select(query, wanted))
+
+        def select_needed(query: Query) -> dict[bytes, bytes | ArchimportError]:
+            contents = select(query, wanted)
+            content = contents[needed.digest or b""] if needed else None
+            if isinstance(content, ReleaseGone):
+                raise content
+            return contents
+
+        contents = self._database.read(select_needed)
         if not self._database.local:
             for key, content in contents.items():
                 if isinstance(content, bytes):

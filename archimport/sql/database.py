@@ -9,7 +9,7 @@ import os
 import time
 from _thread import allocate_lock, get_ident
 
-from archimport.runtime.errors import FormatError, StoreUnavailable
+from archimport.runtime.errors import ArchimportError, ConfigError, FormatError, ReleaseGone, StoreUnavailable
 from archimport.runtime.lock import Lock
 
 TYPE_CHECKING = False
@@ -96,10 +96,23 @@ class Database:
         self._reader = get_ident()
         try:
             with self._session() as query:
-                return work(query)
+                return self._answer(work, query)
         finally:
             self._reader = None
             lock.release()
+
+    def _answer(self, work: Callable[[Query], Result], query: Query) -> Result:
+        """Return what `work` reads. A replica lags: a release or channel that it does not have may come yet."""
+        try:
+            return work(query)
+        except (ReleaseGone, ConfigError) as exc:
+            if self._is_replica(query):
+                raise _late(exc) from None
+            raise
+
+    def _is_replica(self, query: Query) -> bool:  # noqa: ARG002 - to ask
+        """Return whether another database is copied to this one."""
+        return False
 
     def _check_process(self) -> None:
         if self._process != os.getpid():
@@ -133,3 +146,9 @@ class Database:
 
     def close(self) -> None:
         """Let go of what is held open; what is read after that is a StoreUnavailable."""
+
+
+def _late(missing: ArchimportError) -> StoreUnavailable:
+    error = StoreUnavailable(f"{missing.message}, but this is a replica, which may get it yet", hint="try again")
+    error.retryable = True
+    return error

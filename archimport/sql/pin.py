@@ -69,9 +69,10 @@ class Selector:
             cache.put(_MANIFESTS, key.hex(), content)
         return Pin(index, key, number, serial)
 
-    def manifest(self, query: Query) -> bytes:
-        """Read the digest of the manifest alone: one statement."""
-        return self._head(query)[0].digest or b""
+    def head(self, query: Query) -> tuple[bytes, int | None]:
+        """Read the digest of the manifest and the channel's serial alone: one statement."""
+        entry, _, serial = self._head(query)
+        return entry.digest or b"", serial
 
     def _head(self, query: Query) -> tuple[Entry, int, int | None]:
         rows = query(self._statement, self._parameters)
@@ -94,10 +95,15 @@ class Selector:
             raise FormatError("the pointer to the release is damaged") from exc
 
 
-def from_cache(key: bytes) -> Pin | None:
+def from_cache(key: bytes, serial: int | None = None) -> Pin | None:
     """Give the release with that manifest, if the user's cache has it."""
     index = _index_from_cache(key)
-    return Pin(index, key) if index is not None else None
+    return Pin(index, key, serial=serial) if index is not None else None
+
+
+def is_older(serial: int | None, than: int | None) -> bool:
+    """Return whether a serial is older than another one, None older than all: the database did not say it."""
+    return than is not None and (serial is None or serial < than)
 
 
 def _index_from_cache(key: bytes) -> ManifestIndex | None:

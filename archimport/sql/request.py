@@ -22,7 +22,7 @@ def request(source: object, folder: str = "") -> Request:
     """Give how to open a database; `folder` is one inside it. ConfigError for a URL that cannot be right."""
     address = address_of(source)
 
-    def open_it(*, pinned: str | None = None, **options: object) -> Store:
+    def open_it(*, pinned: tuple[str, int | None] | None = None, **options: object) -> Store:
         chosen, others = _split(address, options)
         if "table" in options:
             from archimport.sql import table_store  # deferred: most databases are ours

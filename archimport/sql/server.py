@@ -27,6 +27,15 @@ NOTIFICATION = "archimport"
 _SLICE = 0.5
 
 
+#: By database, what asks whether the server is a replica. One of MySQL's takes no changes, which all can see.
+_IS_REPLICA = {
+    "mariadb": "SELECT @@read_only, @@innodb_read_only",
+    "mysql": "SELECT @@read_only, @@innodb_read_only",
+    "postgresql": "SELECT pg_catalog.pg_is_in_recovery()",
+}
+_NO = frozenset(("0", "FALSE", "NONE", "OFF"))
+
+
 class ServerDatabase(Database):
     """A database that an engine reaches. One connection at a time, open only while something is read or waited for.
 
@@ -39,6 +48,7 @@ class ServerDatabase(Database):
         quote = self._engine.dialect.identifier_preparer.quote_schema
         self._schema = f"{quote(schema)}." if schema else ""
         self.local = self._engine.dialect.name == "sqlite"
+        self._passes_on = (self._engine.dialect.name, self._engine.dialect.driver) == ("postgresql", "psycopg")
         super().__init__(address.place)
 
     def _begin_process(self) -> None:
@@ -69,6 +79,11 @@ class ServerDatabase(Database):
         text = sqlalchemy.text(statement.replace("{schema}", self._schema))
         return [tuple(row) for row in connection.execute(text, parameters)]
 
+    def _is_replica(self, query: Query) -> bool:
+        statement = _IS_REPLICA.get(self._engine.dialect.name)
+        answers = query(statement, {})[0] if statement else ()
+        return any(str(answer).upper() not in _NO for answer in answers)
+
     def quote(self, name: str) -> str:
         """Give the name of a table or column as it stands in statements of this dialect."""
         return str(self._engine.dialect.identifier_preparer.quote(name))
@@ -79,19 +94,37 @@ class ServerDatabase(Database):
 
     def wait(self, seconds: float, stopped: Event, is_over: Callable[[Query], bool]) -> None:
         """Listen to PostgreSQL, on a connection of its own; elsewhere wait for the time."""
-        if self._engine.dialect.name != "postgresql" or self._engine.dialect.driver != "psycopg":
-            super().wait(seconds, stopped, is_over)
-            return
-        with translated(self.name), connected(self._engine) as connection:
-            connection.exec_driver_sql(f"LISTEN {NOTIFICATION}")
-            connection.commit()
-            if is_over(lambda statement, parameters: self._rows(connection, statement, parameters)):
-                return  # it was published before this listened
-            connection.commit()
-            driver: Any = connection.connection.driver_connection
-            deadline = time.monotonic() + min(seconds, STATEMENT_LIMIT)  # no connection lives longer
-            while not stopped.is_set() and time.monotonic() < deadline:
-                if list(driver.notifies(timeout=min(_SLICE, seconds), stop_after=1)):
-                    break
-            connection.exec_driver_sql(f"UNLISTEN {NOTIFICATION}")  # the connection may go back to somebody's pool
-            connection.commit()
+        if self._passes_on:
+            with translated(self.name), connected(self._engine) as connection:
+                self._passes_on = _passes_on(connection)
+                if self._passes_on:
+                    self._listen(connection, min(seconds, STATEMENT_LIMIT), stopped, is_over)
+                    return
+        super().wait(seconds, stopped, is_over)
+
+    def _listen(self, connection: Connection, seconds: float, stopped: Event, is_over: Callable[[Query], bool]) -> None:
+        """Wait for a notification, no longer than a connection lives."""
+        connection.exec_driver_sql(f"LISTEN {NOTIFICATION}")
+        connection.commit()
+        if is_over(lambda statement, parameters: self._rows(connection, statement, parameters)):
+            return  # it was published before this listened
+        connection.commit()
+        driver: Any = connection.connection.driver_connection
+        deadline = time.monotonic() + seconds
+        while not stopped.is_set() and time.monotonic() < deadline:
+            if list(driver.notifies(timeout=min(_SLICE, seconds), stop_after=1)):
+                break
+        connection.exec_driver_sql(f"UNLISTEN {NOTIFICATION}")  # the connection may go back to somebody's pool
+        connection.commit()
+
+
+def _passes_on(connection: Connection) -> bool:
+    """Return whether the server passes notifications on: a replica has none, and a pooler's sessions are not ours.
+
+    A pooler gives its client a number that is not that of the session.
+    """
+    asked = "SELECT pg_catalog.pg_backend_pid(), pg_catalog.pg_is_in_recovery()"
+    session, is_replica = connection.exec_driver_sql(asked).one()
+    connection.commit()
+    driver: Any = connection.connection.driver_connection
+    return session == driver.info.backend_pid and not is_replica

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from threading import Event
 
     from archimport.sql.address import Address
-    from archimport.sql.database import Database
+    from archimport.sql.database import Database, Query
     from archimport.sql.pin import Pin
 
 #: What `mount` may ask of a database, beside what its URL may say.
@@ -64,7 +64,8 @@ class _Opened(Snapshot):
 class SqlStore(Store):
     """One release of a database. What it holds never changes; `refresh` moves to the channel's newest one.
 
-    `pinned` is the digest of the release to begin with. Raises at opening: StoreUnavailable, FormatError for what are
+    `pinned` is the digest of the release to begin with, and the channel's serial then. A channel's serial only grows:
+    a server with a smaller one is a replica that lags. Raises at opening: StoreUnavailable, FormatError for what are
     not our tables, ConfigError for an unknown channel, ReleaseGone for an unknown release.
     """
 
@@ -72,7 +73,12 @@ class SqlStore(Store):
     keeps_bytecode = False  # a release for each module that is compiled would bury those of people
 
     def __init__(
-        self, address: Address, pinned: str | None = None, *, writable: bool = False, stale_ok: bool | None = None
+        self,
+        address: Address,
+        pinned: tuple[str, int | None] | None = None,
+        *,
+        writable: bool = False,
+        stale_ok: bool | None = None,
     ) -> None:
         release = address.said.get("release")
         if writable and release is not None:
@@ -87,12 +93,13 @@ class SqlStore(Store):
         self._opened = _Opened(database, self._first_pin(database, pinned))
         self._newest: bytes | None = None
 
-    def _first_pin(self, database: Database, pinned: str | None) -> Pin:
+    def _first_pin(self, database: Database, pinned: tuple[str, int | None] | None) -> Pin:
         """Give the release that a parent process has, from the user's cache without a statement if that has it."""
         if pinned is None:
             return self._find(database, self._selector)
-        selector = pins.Selector(self._selector.channel, pinned)
-        return pins.from_cache(bytes.fromhex(pinned)) or self._find(database, selector)
+        release, serial = pinned
+        selector = pins.Selector(self._selector.channel, release)
+        return pins.from_cache(bytes.fromhex(release), serial) or self._find(database, selector)
 
     def _find(self, database: Database, selector: pins.Selector) -> Pin:
         try:
@@ -116,7 +123,7 @@ class SqlStore(Store):
 
     def pinned(self) -> dict[str, object]:
         """Give what makes another process open the release that this one has."""
-        return {"pinned": self.pin.manifest.hex()}
+        return {"pinned": (self.pin.manifest.hex(), self.pin.serial)}
 
     def lookup(self, path: str) -> Entry | None:
         """Give the entry at `path`, or None; nothing to a driver that imports while it reads."""
@@ -160,7 +167,9 @@ class SqlStore(Store):
         while True:
             before = self._opened
             database = before.database.current()
-            opened = _Opened(database, self._find(database, self._selector))
+            pin = self._find(database, self._selector)
+            is_behind = not database.local and pins.is_older(pin.serial, before.pin.serial)
+            opened = before if is_behind else _Opened(database, pin)
             with _moving:
                 if self._opened is before:  # else another thread moved meanwhile, perhaps further
                     self._opened = opened
@@ -181,13 +190,19 @@ class SqlStore(Store):
 
     def newest(self) -> object:
         """Say which release the channel points to, if it is not the pinned one."""
-        self._newest = self._opened.database.current().read(self._selector.manifest)
-        return None if self._newest == self.pin.manifest else self._newest
+        self._newest = self._opened.database.current().read(self._find_newer)
+        return self._newest
+
+    def _find_newer(self, query: Query) -> bytes | None:
+        opened = self._opened
+        manifest, serial = self._selector.head(query)
+        is_behind = not opened.database.local and pins.is_older(serial, opened.pin.serial)
+        return None if is_behind or manifest == opened.pin.manifest else manifest
 
     def wait(self, seconds: float, stopped: Event) -> None:
         """Wait for the time, or for the publisher's word where the database passes it on."""
         newest = self._newest
-        self._opened.database.wait(seconds, stopped, lambda query: self._selector.manifest(query) != newest)
+        self._opened.database.wait(seconds, stopped, lambda query: self._find_newer(query) != newest)
 
     def describe(self) -> dict[str, object]:
         """Give channel, release and size."""

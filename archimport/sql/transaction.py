@@ -48,7 +48,7 @@ def transaction(address: Address, *, create: bool = False) -> Iterator[Connectio
     FormatError where there are no tables of this version.
     """
     engine = engine_of(address, create=create)
-    with translated(address.place):
+    with translated(address.place, writing=True):
         if create:
             create_tables(engine, address)
         with begun(engine, address) as connection:

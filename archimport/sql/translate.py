@@ -28,24 +28,33 @@ _FOREIGN_TEXT = frozenset(("22021",))
 _NO_RIGHT = frozenset(("42501", 1142, 1143, 1044))
 #: who is not let in, which trying again does not change,
 _NOT_LET_IN = frozenset(("28000", "28P01", "3D000", 1045, 1049, 1698))
-#: and what two transactions at once do to each other.
+#: what two transactions at once do to each other, and a replica's replay of changes to its readers,
 _CONFLICT = frozenset(("40001", "40P01", 1213))
 _NO_TABLE_TEXTS = ("no such table", "no such column", "syntax error")
 #: What makes a connection carry any text.
 _SPEAK = "connect with client_encoding=utf8 (PostgreSQL) or charset=utf8mb4 (MySQL)"
+#: and who cannot be written to.
+_READ_ONLY = frozenset(("25006", 1290, 1836))
+#: Classes of SQLSTATEs that pass (connections, transactions, resources, locks, the server's operator), and numbers of
+#: MySQL: a lock that was waited for too long, and those of the client, which are about the connection.
+_PASSING_CLASSES = frozenset(("08", "40", "53", "55", "57"))
+_PASSING_NUMBERS = frozenset((1205, 1213, *range(2000, 2100)))
 _NOT_LET_IN_TEXTS = ("authentication failed", "pg_hba.conf", "FATAL:  database", "FATAL:  role")
 
 
 @contextmanager
-def translated(name: str) -> Iterator[None]:
-    """Turn whatever a database raises into our errors about the store `name`."""
+def translated(name: str, *, writing: bool = False) -> Iterator[None]:
+    """Turn whatever a database raises into our errors about the store `name`.
+
+    A transaction that failed through another one is a ConflictError of a writer; a reader may try again.
+    """
     try:
         yield
     except ArchimportError as exc:
         exc.store = exc.store or name
         raise
     except DBAPIError as exc:
-        raise _translated(exc, name) from None
+        raise _translated(exc, name, writing) from None
     except PoolTimeoutError:
         error = StoreUnavailable("the engine's pool has no connection left", store=name)
         error.retryable = True
@@ -77,15 +86,18 @@ def _foreign_text(name: str) -> FormatError:
 
 
 def _broken(exc: Exception, name: str) -> StoreUnavailable:
-    """Say no more than the kind: the text may hold a password."""
+    """Say no more than the kind, or what the system says of a network: the text may hold a password."""
+    if isinstance(exc, OSError):
+        error = StoreUnavailable(f"cannot use the database: {type(exc).__name__}: {exc.strerror}", store=name)
+        error.retryable = True
+        return error
     return StoreUnavailable(f"the driver cannot use what it was told or was sent: {type(exc).__name__}", store=name)
 
 
-def _translated(exc: DBAPIError, name: str) -> ArchimportError:
-    origin = exc.orig
-    codes = {getattr(origin, "sqlstate", None), *getattr(origin, "args", ())[:1]}
-    reason = _first_line(origin)
-    if codes & (_NO_TABLE | _NO_CONDITION) or any(text in reason for text in _NO_TABLE_TEXTS):
+def _translated(exc: DBAPIError, name: str, writing: bool) -> ArchimportError:
+    codes, text = _said(exc.orig)
+    reason = _first_line(text)
+    if codes & (_NO_TABLE | _NO_CONDITION) or any(said in reason for said in _NO_TABLE_TEXTS):
         return NoTableError(reason, store=name, hint="archimport publish makes our tables")
     if codes & _NO_SCHEMA:
         return ConfigError(reason, store=name, hint="an administrator makes schemas: CREATE SCHEMA")
@@ -96,14 +108,28 @@ def _translated(exc: DBAPIError, name: str) -> ArchimportError:
         return ConfigError(f"the database cannot keep this text: {reason}", store=name, hint=hint)
     if codes & _NO_RIGHT:
         return ConfigError(reason, store=name, hint="archimport grants prints what each kind of user needs")
-    if codes & _CONFLICT or "Error: Conflict on" in reason:  # DuckDB has no codes
+    if writing and (codes & _CONFLICT or "Error: Conflict on" in reason):  # DuckDB has no codes
         return ConflictError("somebody else published at this moment", store=name, hint="try again")
-    error = StoreUnavailable(f"cannot use the database: {type(origin).__name__}: {reason}", store=name)
-    is_let_in = not (codes & _NOT_LET_IN or any(text in str(origin) for text in _NOT_LET_IN_TEXTS))
-    error.retryable = is_let_in and (exc.connection_invalidated or isinstance(exc, OperationalError | InterfaceError))
+    hint = "publish to the primary, not to a replica" if codes & _READ_ONLY else None
+    error = StoreUnavailable(f"cannot use the database: {type(exc.orig).__name__}: {reason}", store=name, hint=hint)
+    is_let_in = not (codes & _NOT_LET_IN or any(said in text for said in _NOT_LET_IN_TEXTS))
+    is_outage = exc.connection_invalidated or isinstance(exc, OperationalError | InterfaceError)
+    error.retryable = is_let_in and (is_outage or any(map(_passes, codes)))
     return error
 
 
-def _first_line(exc: BaseException | None) -> str:
-    """Give the beginning of an error's text."""
-    return (str(exc).strip().splitlines() or [""])[0][:200]
+def _passes(code: str | int) -> bool:
+    return code in _PASSING_NUMBERS if isinstance(code, int) else len(code) == 5 and code[:2] in _PASSING_CLASSES
+
+
+def _said(origin: BaseException | None) -> tuple[set[str | int], str]:
+    """Return the codes and the text of a driver's error, wherever it has them."""
+    first = next(iter(getattr(origin, "args", ())), None)
+    fields = first if isinstance(first, dict) else {"C": first, "M": str(origin)}  # pg8000 has a dictionary
+    codes = [fields.get("C"), *(getattr(origin, name, None) for name in ("sqlstate", "pgcode", "errno"))]
+    return {code for code in codes if isinstance(code, str | int)}, str(fields.get("M"))
+
+
+def _first_line(text: object) -> str:
+    """Return the beginning of an error's text."""
+    return (str(text).strip().splitlines() or [""])[0][:200]

@@ -32,7 +32,7 @@ def upgrade(address: Address) -> tuple[int | None, int]:
     FormatError for a version that this archimport is too old for.
     """
     engine = engine_of(address, create=True)
-    with translated(address.place):
+    with translated(address.place, writing=True):
         if not has_tables(engine, address):
             create_tables(engine, address)
             return None, VERSION
