@@ -25,7 +25,7 @@ def split_scheme(entry: str) -> tuple[str, str] | None:
     scheme, colon, rest = entry.partition(":")
     if not colon or len(scheme) < 2 or not scheme[0].isalpha():
         return None
-    if not (scheme.isascii() and scheme.islower()) or scheme.strip("abcdefghijklmnopqrstuvwxyz0123456789+.-"):
+    if not (scheme.isascii() and scheme.islower()) or scheme.strip("abcdefghijklmnopqrstuvwxyz0123456789+.-_"):
         return None
     return scheme, rest
 

@@ -120,7 +120,7 @@ class Schemes:
             refuse_secrets(text)
             raise unknown_scheme(split[0])
         if "://" in text and not os.path.lexists(text):
-            raise ConfigError("not a URL of a store", hint="a scheme has lower-case letters, digits, + - and .")
+            raise ConfigError("not a URL of a store", hint="a scheme has lower-case letters, digits, + - . and _")
         if os.path.isdir(text):
             raise ConfigError(f"{text!r} is a folder", hint="put it on sys.path as it is")
         if split_file(text) is None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import socket
-from contextlib import contextmanager, nullcontext, suppress
-from threading import RLock, Timer
+from contextlib import contextmanager, nullcontext
+from threading import RLock
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -17,7 +16,10 @@ from sqlalchemy.pool import NullPool, StaticPool
 from archimport.runtime.errors import ConfigError
 from archimport.sql.config import password_of
 from archimport.sql.database import CONNECT_LIMIT, STATEMENT_LIMIT, WRITING_LIMIT
-from archimport.sql.drivers import DRIVERS, must_verify, unverified
+from archimport.sql.drivers import DRIVERS, Driver
+from archimport.sql.hosts import must_verify
+from archimport.sql.limits import end_in_time
+from archimport.sql.tls import verified
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -38,24 +40,9 @@ def create_engine(address: Address, *, reading: bool) -> Engine:
     ConfigError for a URL that SQLAlchemy or the driver does not take, a missing driver, an asynchronous one, and a
     remote server without verified TLS.
     """
-    options: dict[str, Any] = {"poolclass": NullPool, "hide_parameters": True}
     limit = STATEMENT_LIMIT if reading else WRITING_LIMIT
     try:
-        url = sqlalchemy.make_url(address.url or URL.create("sqlite", database=address.file))
-        dialect = url.get_dialect()
-        if dialect.is_async:
-            raise ConfigError("an asynchronous driver cannot import", hint="name the synchronous one in the URL")
-        arguments: dict[str, object] = {}
-        if dialect.driver in DRIVERS:
-            url, arguments = DRIVERS[dialect.driver](url, must_verify(url, address), limit)
-            if reading:  # told before anything is sent: each question to a server is a round trip
-                arguments["autocommit"] = True
-                options["pool_reset_on_return"] = None
-        elif must_verify(url, address):
-            raise unverified()
-        if dialect.driver == "psycopg":
-            options["use_native_hstore"] = False
-        engine = sqlalchemy.create_engine(url, connect_args=arguments, **options)
+        engine = _made(address, limit, reading=reading)
     except NoSuchModuleError:
         raise ConfigError("SQLAlchemy knows no such database", hint="install its dialect") from None
     except ModuleNotFoundError as exc:
@@ -63,13 +50,53 @@ def create_engine(address: Address, *, reading: bool) -> Engine:
         raise ConfigError(f"the driver {exc.name!r} is not installed", hint=hint) from None
     except (SQLAlchemyError, TypeError, ValueError):
         raise ConfigError("not a URL for this database") from None
-    if reading and dialect.driver in DRIVERS:
+    if reading and engine.dialect.driver in DRIVERS:
         engine.dialect.initialize = _ask_nothing  # type: ignore[method-assign]  # text statements need no answers
     password = password_of(address.settings)
     if password is not None:
         _call_for_password(engine, password)
-    _end_in_time(engine, limit + CONNECT_LIMIT)
+    end_in_time(engine, limit + CONNECT_LIMIT)
     return engine
+
+
+def _made(address: Address, limit: int, *, reading: bool) -> Engine:
+    url = sqlalchemy.make_url(address.url or URL.create("sqlite", database=address.file))
+    dialect = url.get_dialect()
+    if dialect.is_async:
+        raise _asynchronous(url)
+    known = DRIVERS.get(dialect.driver, Driver())
+    arguments = known.arguments(limit)
+    if dialect.driver == "psycopg":
+        arguments["options"] = f"-c statement_timeout={limit * 1000} -c search_path="
+    if must_verify(url, address):
+        url, told = verified(url, dialect.driver)
+        arguments |= told
+    options: dict[str, Any] = {"poolclass": NullPool, "hide_parameters": True}
+    if dialect.driver.startswith("psycopg"):
+        options["use_native_hstore"] = False
+    if reading and dialect.driver in DRIVERS:  # told before anything is sent: each question to a server is a round trip
+        options["pool_reset_on_return"] = None
+        if known.autocommits:
+            arguments["autocommit"] = True
+        else:
+            options["isolation_level"] = "AUTOCOMMIT"
+    return sqlalchemy.create_engine(url, connect_args=arguments, **options)
+
+
+#: By database, the driver that takes the place of an asynchronous one.
+_SYNCHRONOUS = {
+    "mariadb": "pymysql",
+    "mssql": "pyodbc",
+    "mysql": "pymysql",
+    "oracle": "oracledb",
+    "postgresql": "psycopg",
+}
+
+
+def _asynchronous(url: URL) -> ConfigError:
+    backend = url.get_backend_name()
+    named = f"{backend}+{_SYNCHRONOUS[backend]}://" if backend in _SYNCHRONOUS else "the synchronous one"
+    return ConfigError("an import cannot await an asynchronous driver", hint=f"name {named} in the URL")
 
 
 def _ask_nothing(connection: object) -> None:
@@ -88,32 +115,6 @@ def _call_for_password(engine: Engine, password: Callable[[], str]) -> None:
         if not isinstance(secret, str):
             raise ConfigError("the password callback gave no text")
         given[3]["password"] = secret
-
-
-def _end_in_time(engine: Engine, seconds: float) -> None:
-    """Hang up on a connection that lives longer than it may: psycopg waits for an answer without any limit."""
-
-    @event.listens_for(engine, "connect", insert=True)
-    def start(driver: Any, record: Any) -> None:
-        find = getattr(driver, "fileno", None) or getattr(getattr(driver, "_sock", None), "fileno", None)
-        if find is not None:
-            record.info["archimport"] = timer = Timer(seconds, _hang_up, (find,))
-            timer.daemon = True
-            try:
-                timer.start()
-            except RuntimeError as exc:  # a subinterpreter, or too many threads
-                raise ConfigError(f"a connection needs a thread that ends it in time: {exc}") from None
-
-    @event.listens_for(engine, "close")
-    def stop(_: object, record: Any) -> None:
-        timer = record.info.pop("archimport", None)
-        if timer is not None:
-            timer.cancel()
-
-
-def _hang_up(fileno: Callable[[], int]) -> None:
-    with suppress(Exception), socket.socket(fileno=os.dup(fileno())) as connection:  # it may be closed by now
-        connection.shutdown(socket.SHUT_RDWR)
 
 
 @contextmanager

@@ -169,6 +169,7 @@ def test_normalised_paths_stay_inside(path: str) -> None:
     [
         ("zip:///x", ("zip", "///x")),
         ("postgresql+psycopg://h/d", ("postgresql+psycopg", "//h/d")),
+        ("redshift+redshift_connector://h/d", ("redshift+redshift_connector", "//h/d")),
         ("sql:NAME", ("sql", "NAME")),
         ("C:\\x", None),
         ("c:/x", None),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from functools import partial
 from itertools import count
 from pathlib import Path
 
 import pytest
+import sqlalchemy
 from servers import SERVERS, server_url, with_query
 from trees import Tree, flatten
 
@@ -18,6 +20,26 @@ from archimport.sql.source import address_of
 from archimport.sql.writer import Published, publish
 
 _numbers = count()
+#: The drivers that are tested beside those of every test.
+OTHER_DRIVERS = {"postgresql": ("psycopg2", "pg8000"), "mysql": ("mysqlconnector", "mysqldb", "mariadbconnector")}
+for _kind, _others in OTHER_DRIVERS.items():
+    for _driver in _others:
+        with contextlib.suppress(ImportError, SyntaxError):  # loaded now, as in servers; a warning may be an error
+            sqlalchemy.create_engine(f"{_kind}+{_driver}://")
+
+
+def by_driver(url: str, driver: str) -> str:
+    """Return the URL for another driver of the same database; skip the test if that is not installed."""
+    made = sqlalchemy.make_url(url)
+    query = {key: value for key, value in made.query.items() if driver != "pg8000" or key != "host"}
+    if driver == "pg8000" and "host" in made.query:
+        query["unix_sock"] = f"{made.query['host']}/.s.PGSQL.5432"
+    made = made.set(drivername=f"{made.get_backend_name()}+{driver}", query=query)
+    try:
+        sqlalchemy.create_engine(made)
+    except ImportError as exc:
+        pytest.skip(f"needs the driver {driver} ({exc})")
+    return made.render_as_string(hide_password=False)
 
 
 class Channel:

@@ -14,13 +14,15 @@ import pytest
 import sqlalchemy
 import trustme
 from proxy import Proxy
-from servers import SERVERS
 
 import archimport
 from archimport.sql.address import of_url
 from archimport.sql.engine import create_engine
 from archimport.sql.source import address_of
 
+from .conftest import OTHER_DRIVERS, by_driver
+
+SYNCHRONOUS = {"postgresql": "psycopg", "mysql": "pymysql"}
 pytestmark = pytest.mark.usefixtures("configuration")
 CANARY = "c4n4ry-s3cret"
 #: Of this machine, but no address that is taken for it.
@@ -92,15 +94,19 @@ CERTIFICATES = {
 }
 
 
-@pytest.mark.parametrize("kind", ["postgresql", "mysql"])
+DRIVERS = [(kind, driver) for kind, name in SYNCHRONOUS.items() for driver in (name, *OTHER_DRIVERS[kind])]
+
+
+@pytest.mark.parametrize(("kind", "driver"), DRIVERS)
 @pytest.mark.parametrize("certificate", CERTIFICATES)
-def test_certificates(kind: str, certificate: str, tmp_path: Path) -> None:
+def test_certificates(kind: str, driver: str, certificate: str, tmp_path: Path) -> None:
     ours, other = trustme.CA(), trustme.CA()
     ours.cert_pem.write_to_path(tmp_path / "ca.pem")
     issue, is_believed = CERTIFICATES[certificate]
     with TlsServer(kind, issue(ours, other)) as server:
-        driver, key = {"postgresql": ("psycopg", "sslrootcert"), "mysql": ("pymysql", "ssl_ca")}[kind]
-        url = f"{kind}+{driver}://somebody@{HOST}:{server.port}/db?{key}={tmp_path / 'ca.pem'}"
+        key = {"postgresql": "sslrootcert", "mysql": "ssl_ca"}[kind]
+        plain = f"{kind}://somebody@{HOST}:{server.port}/db?{key}={tmp_path / 'ca.pem'}"
+        url = by_driver(plain, driver)
         archimport.sql.configure("far", url, password=lambda: CANARY)
         with pytest.raises(archimport.StoreUnavailable, match="cannot use the database") as caught:
             archimport.mount("sql:far")
@@ -138,14 +144,14 @@ def test_environment_that_leads_elsewhere(variable: str, monkeypatch: pytest.Mon
         create_engine(of_url("postgresql+psycopg:///app?sslmode=prefer"), reading=True)
 
 
-@pytest.mark.parametrize("kind", SERVERS)
-def test_server_without_tls_gets_no_password(kind: str, channel_on) -> None:
+@pytest.mark.parametrize(("kind", "driver"), DRIVERS)
+def test_server_without_tls_gets_no_password(kind: str, driver: str, channel_on) -> None:
     """An address of this machine that is no loopback stands for a remote one; what answers there speaks no TLS."""
     channel = channel_on(kind)
     with Proxy(channel.source) as proxy, Relay(proxy.port) as relay:
         near = sqlalchemy.make_url(proxy.url)
         far = near.set(host=relay.host, port=relay.port, username="somebody").render_as_string(hide_password=False)
-        archimport.sql.configure("far", far, password=lambda: CANARY)
+        archimport.sql.configure("far", by_driver(far, driver), password=lambda: CANARY)
         with pytest.raises(archimport.ArchimportError):
             archimport.mount("sql:far")
         assert CANARY.encode() not in relay.heard

@@ -1,0 +1,168 @@
+"""How each driver is told to verify a server's certificate and the name in it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from archimport.runtime.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from ssl import SSLContext
+
+    from sqlalchemy import URL
+
+    #: The URL and the arguments, which win over it, with which a driver verifies.
+    Told = tuple[URL, dict[str, object]]
+
+_YES, _NO = frozenset(("true", "yes", "1")), frozenset(("false", "no", "0"))
+
+
+class _Rule(NamedTuple):
+    """How to `tell` a driver, what a URL can `say` that suffices, and which values its `words` for that may have.
+
+    `tell` is given the URL without those words; None where nothing can be told.
+    """
+
+    say: str
+    words: dict[str, frozenset[str]]
+    tell: Callable[[URL], Told] | None
+
+
+def verified(url: URL, driver: str) -> Told:
+    """Return what makes the driver verify; ConfigError if it cannot be told to, or if the URL says otherwise."""
+    rule = _RULES.get(driver) or _RULES.get(f"{url.get_backend_name()}+{driver}")
+    if rule is None:
+        raise _unverified(f"how to tell the driver {driver!r} is not known: hand over an engine that verifies")
+    said = {key: str(value).lower() for key, value in url.query.items() if key.lower() in rule.words}
+    if rule.tell is None or any(value not in rule.words[key.lower()] for key, value in said.items()):
+        raise _unverified(rule.say)
+    return rule.tell(url.difference_update_query(said))
+
+
+def _unverified(hint: str) -> ConfigError:
+    """Return the error of a server that need not prove who it is."""
+    return ConfigError(
+        "a remote database without verified TLS is refused",
+        hint=f"{hint}; or let the host's configuration say allow_insecure = true",
+    )
+
+
+def _tell_libpq(url: URL) -> Told:
+    return url, {"sslmode": "verify-full", "sslrootcert": url.query.get("sslrootcert", "system")}
+
+
+def _tell_pg8000(url: URL) -> Told:
+    """Take libpq's words for files: the driver itself knows a context alone."""
+    root = _text(url, "sslrootcert")
+    context = _context(None if root == "system" else root, None, _text(url, "sslcert"), _text(url, "sslkey"))
+    return url.difference_update_query(("sslrootcert", "sslcert", "sslkey")), {"ssl_context": context}
+
+
+def _tell_pymysql(url: URL) -> Told:
+    files = [_text(url, f"ssl_{key}") for key in ("ca", "capath", "cert", "key", "key_password")]
+    others = [key for key in url.query if key.startswith("ssl_")]  # one of them, and the driver makes its own context
+    return url.difference_update_query(others), {"ssl": _context(*files)}
+
+
+def _tell_mysqldb(url: URL) -> Told:
+    return _with_authorities(url), {"ssl_mode": "VERIFY_IDENTITY"}
+
+
+def _tell_mariadb(url: URL) -> Told:
+    return _with_authorities(url), {"ssl": True, "ssl_verify_cert": True}
+
+
+def _tell_mysqlconnector(url: URL) -> Told:
+    return _with_authorities(url), {"ssl_verify_cert": True, "ssl_verify_identity": True}
+
+
+def _tell_mssqlpython(url: URL) -> Told:
+    return url.update_query_dict({"Encrypt": "yes", "TrustServerCertificate": "no"}), {}
+
+
+def _tell_pyodbc(url: URL) -> Told:
+    """Tell Microsoft's driver: others take these words and heed none. A raw connection string has to say all itself."""
+    raw = _text(url, "odbc_connect")
+    if raw is None:
+        is_told, url = True, _tell_mssqlpython(url)[0]
+        driver = _text(url, "driver") or ""
+    else:
+        parts = (part.strip().lower().partition("=") for part in reversed(raw.split(";")))
+        said = {key: value.strip("{}") for key, _, value in parts}  # the first one counts, which comes last here
+        is_told = all(said.get(key, "no") in values for key, values in _MSSQL_WORDS.items())
+        driver = said.get("driver", "")
+    if not (is_told and driver.lower().startswith("odbc driver ")):
+        raise _unverified(_PYODBC_SAYS)
+    return url, {}
+
+
+def _tell_oracledb(url: URL) -> Told:
+    dsn = (_text(url, "dsn") or "").lower()
+    if url.host or not dsn.startswith("tcps://") or "ssl_server_dn_match" in dsn:
+        raise _unverified(_ORACLE_SAYS)
+    return url, {"ssl_server_dn_match": True}
+
+
+_LIBPQ = _Rule("write sslmode=verify-full in the URL", {"sslmode": frozenset(("verify-full",))}, _tell_libpq)
+_MYSQL_WORDS = {
+    "ssl": _YES,
+    "ssl_check_hostname": _YES,
+    "ssl_disabled": _NO,
+    "ssl_mode": frozenset(("verify_identity",)),
+    "ssl_verify_cert": _YES,
+    "ssl_verify_identity": _YES,
+}
+_PYODBC_SAYS = "name driver=ODBC Driver 18 for SQL Server, Encrypt=yes and TrustServerCertificate=no"
+_ORACLE_SAYS = "write oracle+oracledb://user@?dsn=tcps%3A%2F%2FHOST%2FSERVICE"
+_MSSQL_WORDS = {"encrypt": _YES | {"mandatory", "strict"}, "trustservercertificate": _NO}
+
+
+def _mysql(tell: Callable[[URL], Told]) -> _Rule:
+    return _Rule("write ssl_ca=FILE in the URL, and nothing that turns verifying off", _MYSQL_WORDS, tell)
+
+
+#: By SQLAlchemy's name for the driver.
+_RULES = {
+    "psycopg": _LIBPQ,
+    "psycopg2": _LIBPQ,
+    "psycopg2cffi": _LIBPQ,
+    "pg8000": _LIBPQ._replace(tell=_tell_pg8000),
+    "pymysql": _mysql(_tell_pymysql),
+    "mysqldb": _mysql(_tell_mysqldb),
+    "mariadbconnector": _mysql(_tell_mariadb),
+    "mysqlconnector": _mysql(_tell_mysqlconnector),
+    "mssqlpython": _Rule("write Encrypt=yes in the URL", _MSSQL_WORDS, _tell_mssqlpython),
+    "mssql+pyodbc": _Rule(_PYODBC_SAYS, _MSSQL_WORDS, _tell_pyodbc),
+    "pymssql": _Rule("pymssql cannot be told: name mssql+pyodbc", {}, None),
+    "oracledb": _Rule(_ORACLE_SAYS, {"ssl_server_dn_match": _YES}, _tell_oracledb),
+}
+
+
+def _with_authorities(url: URL) -> URL:
+    """Return the URL with the file of this machine's certificate authorities, if it names none and there is one."""
+    import ssl
+
+    authorities = ssl.get_default_verify_paths().cafile
+    if authorities is None or {"ssl_ca", "ssl_capath"} & url.query.keys():
+        return url
+    return url.update_query_dict({"ssl_ca": authorities})
+
+
+def _context(
+    file: str | None, directory: str | None, certificate: str | None, key: str | None, password: str | None = None
+) -> SSLContext:
+    import ssl
+
+    try:
+        context = ssl.create_default_context(cafile=file, capath=directory)
+        if certificate:
+            context.load_cert_chain(certificate, key, password)
+    except OSError as exc:
+        raise ConfigError(f"cannot read the certificates: {exc.strerror or exc}") from None
+    return context
+
+
+def _text(url: URL, key: str) -> str | None:
+    value = url.query.get(key)
+    return value if isinstance(value, str) else None

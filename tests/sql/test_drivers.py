@@ -1,0 +1,218 @@
+"""Drivers: what they give is read alike, and the common ones verify a server or the URL is refused."""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import time
+
+import pytest
+import sqlalchemy
+from proxy import Proxy
+from servers import server_url
+
+import archimport
+from archimport.sql import history
+from archimport.sql.address import of_url
+from archimport.sql.engine import create_engine
+from archimport.sql.hosts import must_verify
+from archimport.sql.tls import verified
+
+from .conftest import OTHER_DRIVERS, Channel, by_driver
+
+OTHERS = [(kind, driver) for kind, drivers in OTHER_DRIVERS.items() for driver in drivers]
+
+
+@pytest.mark.parametrize(("kind", "driver"), OTHERS)
+def test_all_that_a_database_does(kind: str, driver: str, channel_on) -> None:
+    own = channel_on(kind)
+    channel = Channel(kind, by_driver(own.source, driver), own.name)
+    large = "x = '%s %% :y \\\\ é 漢'\n" * 10_000 + "value = 1\n"
+    first = channel.publish({"a.py": large, "empty.py": "", "data.bin": bytes(range(256)) * 9000})
+    with channel.mount() as mounted:
+        assert importlib.import_module("a").value == 1
+        assert mounted.store.read(mounted.store.lookup("data.bin")) == bytes(range(256)) * 9000
+        assert list(mounted.store.verify()) == [f"release {first.release}: 3 files"]
+        channel.publish({"a.py": "value = 2\n"})
+        assert mounted.refresh().changed == ("a.py",)
+        assert mounted.store.newest() is None
+    assert history.rollback(channel.address, channel.name).to_release == first.release
+    assert [event.action for event in history.log(channel.address, channel.name)] == ["rollback", "publish", "publish"]
+    history.collect(channel.address, days=0)
+    with pytest.raises(archimport.ReleaseGone):
+        channel.mount(release="f" * 64)
+
+
+@pytest.mark.parametrize(("kind", "driver"), OTHERS)
+def test_servers_that_refuse(kind: str, driver: str) -> None:
+    """No such database: an error that is not worth trying again; nobody who listens: one that is."""
+    url = sqlalchemy.make_url(by_driver(server_url(kind), driver))
+    with pytest.raises(archimport.StoreUnavailable) as caught:
+        archimport.mount(url.set(database="archimport_nowhere").render_as_string(hide_password=False))
+    assert not caught.value.retryable
+    if not url.query:
+        with pytest.raises(archimport.StoreUnavailable) as caught:
+            archimport.mount(url.set(port=1).render_as_string(hide_password=False))
+        assert caught.value.retryable
+
+
+@pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)  # some leave their sockets to the collector
+@pytest.mark.parametrize("after", [0, 120])
+@pytest.mark.parametrize(("kind", "driver"), OTHERS)
+def test_server_that_says_nothing(
+    kind: str, driver: str, after: int, channel_on, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    channel = channel_on(kind)
+    channel.publish({"a.py": "value = 1\n"})
+    for name in ("engine.CONNECT_LIMIT", "engine.STATEMENT_LIMIT", "drivers.CONNECT_LIMIT"):
+        monkeypatch.setattr(f"archimport.sql.{name}", 1)
+    with Proxy(channel.source) as proxy:
+        proxy.fault, proxy.after = "stall", after
+        started = time.monotonic()
+        with pytest.raises(archimport.StoreUnavailable):
+            archimport.mount(by_driver(proxy.url, driver), channel=channel.name)
+        assert time.monotonic() - started < 31
+    gc.collect()
+
+
+def connect_arguments(text: str) -> dict[str, object]:
+    """Return what a driver would be told to verify a server, a connection string of ODBC as `odbc`."""
+    url = sqlalchemy.make_url(text)
+    dialect = url.get_dialect()
+    url, told = verified(url, dialect.driver)
+    positional, named = dialect().create_connect_args(url)
+    return {**dict(zip(("odbc",), positional, strict=False)), **named, **told}
+
+
+LIBPQ = {"sslmode": "verify-full", "sslrootcert": "system"}
+CONNECTOR = {"ssl_verify_cert": True, "ssl_verify_identity": True, "ssl_ca": "/ca.pem"}
+ODBC = "mssql+pyodbc://u@db.example.com/app?driver=ODBC+Driver+18+for+SQL+Server"
+RAW = "mssql+pyodbc:///?odbc_connect=Driver%3D%7BODBC+Driver+18+for+SQL+Server%7D%3BServer%3Ddb.example.com"
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("postgresql+psycopg://db.example.com/app", LIBPQ),
+        ("postgresql+psycopg2://db.example.com/app", LIBPQ),
+        ("postgresql+psycopg2://db.example.com/app?sslmode=verify-full", LIBPQ),
+        ("postgresql+psycopg2://db.example.com/app?sslmode=verify-full&sslrootcert=/ca", {"sslrootcert": "/ca"}),
+        ("postgresql+psycopg2cffi://db.example.com/app", LIBPQ),
+        (
+            "mysql+mysqldb://db.example.com/app?ssl_ca=/ca.pem",
+            {"ssl_mode": "VERIFY_IDENTITY", "ssl": {"ca": "/ca.pem"}},
+        ),
+        ("mysql+mysqldb://db.example.com/app?ssl_mode=VERIFY_IDENTITY", {"ssl_mode": "VERIFY_IDENTITY"}),
+        ("mysql+mysqldb://db.example.com/app?ssl_ca=/c&ssl_verify_cert=true", {"ssl_mode": "VERIFY_IDENTITY"}),
+        ("mariadb+mariadbconnector://db.example.com/app", {"ssl": True, "ssl_verify_cert": True}),
+        ("mariadb+mariadbconnector://db.example.com/app?ssl_ca=/ca.pem&ssl_verify_cert=true", {"ssl_ca": "/ca.pem"}),
+        ("mysql+mysqlconnector://db.example.com/app?ssl_ca=/ca.pem&ssl_verify_identity=true", CONNECTOR),
+        ("mysql+mysqlconnector://db.example.com/app?ssl_ca=/ca.pem&ssl_disabled=false", CONNECTOR),
+        ("mssql+mssqlpython://u@db.example.com/app", {"odbc": "Encrypt=yes;TrustServerCertificate=no"}),
+        (f"{ODBC}&Encrypt=yes", {"odbc": "Encrypt=yes;TrustServerCertificate=no"}),
+        (ODBC, {"odbc": "Encrypt=yes;TrustServerCertificate=no"}),
+        (f"{RAW}%3BEncrypt%3Dyes", {"odbc": "Encrypt=yes"}),
+        ("oracle+oracledb://u@/?dsn=tcps%3A%2F%2Fdb.example.com%2Fapp", {"ssl_server_dn_match": True}),
+    ],
+)
+def test_verifying_is_told(url: str, told: dict[str, object]) -> None:
+    arguments = connect_arguments(url)
+    assert must_verify(sqlalchemy.make_url(url), of_url(url))
+    assert str(arguments.pop("odbc", "")).endswith(str(told.pop("odbc", "")))
+    assert arguments.items() >= told.items() if "ssl" not in told else all(arguments[key] == told[key] for key in told)
+
+
+@pytest.mark.parametrize("driver", ["pg8000", "pymysql"])
+def test_verifying_by_a_context(driver: str) -> None:
+    words = {"pg8000": "sslmode=verify-full&sslrootcert=system", "pymysql": "ssl_verify_cert=true&ssl_check_hostname=1"}
+    kind = "postgresql" if driver == "pg8000" else "mysql"
+    arguments = connect_arguments(f"{kind}+{driver}://db.example.com/app?{words[driver]}")
+    context = arguments.pop("ssl_context", None) or arguments.pop("ssl")
+    assert (context.verify_mode.name, context.check_hostname) == ("CERT_REQUIRED", True)
+    assert not [key for key in arguments if key.startswith("ssl")]
+
+
+@pytest.mark.parametrize(
+    ("url", "hint"),
+    [
+        ("postgresql+psycopg2://db.example.com/app?sslmode=require", "sslmode=verify-full"),
+        ("postgresql+psycopg2://db.example.com/app?sslmode=verify-ca", "sslmode=verify-full"),
+        ("postgresql+pg8000://db.example.com/app?sslmode=disable", "sslmode=verify-full"),
+        ("mysql+pymysql://db.example.com/app?ssl_verify_identity=false", "ssl_ca=FILE"),
+        ("mysql+pymysql://db.example.com/app?ssl_disabled=true", "ssl_ca=FILE"),
+        ("mysql+mysqldb://db.example.com/app?ssl_ca=/c&ssl_mode=REQUIRED", "ssl_ca=FILE"),
+        ("mysql+mysqldb://db.example.com/app?ssl_check_hostname=false", "ssl_ca=FILE"),
+        ("mysql+mysqlconnector://db.example.com/app?ssl_verify_cert=false", "ssl_ca=FILE"),
+        ("mariadb+mariadbconnector://db.example.com/app?ssl_verify_cert=0", "ssl_ca=FILE"),
+        (f"{ODBC}&Encrypt=no", "Encrypt=yes"),
+        (f"{ODBC}&Encrypt=yes&trustServerCertificate=yes", "TrustServerCertificate=no"),
+        ("mssql+pyodbc://u@db.example.com/app?driver=FreeTDS&Encrypt=yes", "ODBC Driver 18"),
+        ("mssql+pyodbc://u@dsn", "ODBC Driver 18"),
+        (RAW, "Encrypt=yes"),
+        (f"{RAW}%3BEncrypt%3Dyes%3BTrustServerCertificate%3Dyes", "TrustServerCertificate=no"),
+        ("mssql+mssqlpython://u@db.example.com/app?Encrypt=optional", "Encrypt=yes"),
+        ("mssql+pymssql://u@db.example.com/app", r"mssql\+pyodbc"),
+        ("oracle+oracledb://u@db.example.com/?service_name=app", "tcps"),
+        ("oracle+oracledb://u@/?dsn=tcps%3A%2F%2Fh%2Fs%3Fssl_server_dn_match%3Doff", "tcps"),
+        ("mysql+cymysql://db.example.com/app?ssl_ca=/c", "'cymysql' is not known: hand over an engine"),
+        ("mysql+pyodbc://db.example.com/app", "'pyodbc' is not known: hand over an engine"),
+    ],
+)
+def test_verifying_cannot_be_told(url: str, hint: str) -> None:
+    """The message names what to write, and the two ways that are open to every driver or to the host."""
+    with pytest.raises(archimport.ConfigError, match=f"verified TLS.*{hint}.*allow_insecure"):
+        create_engine(of_url(url), reading=True)
+
+
+@pytest.mark.parametrize(
+    ("url", "named"),
+    [
+        ("postgresql+asyncpg://db.example.com/app", r"postgresql\+psycopg://"),
+        ("postgresql+psycopg_async://localhost/app", r"postgresql\+psycopg://"),
+        ("mysql+aiomysql://db.example.com/app?ssl_ca=/c", r"mysql\+pymysql://"),
+        ("mariadb+asyncmy://db.example.com/app", r"mariadb\+pymysql://"),
+        ("mssql+aioodbc://db.example.com/app", r"mssql\+pyodbc://"),
+        ("oracle+oracledb_async://db.example.com/app", r"oracle\+oracledb://"),
+    ],
+)
+def test_asynchronous_drivers(url: str, named: str) -> None:
+    with pytest.raises(archimport.ConfigError, match=f"cannot await.*{named}"):
+        archimport.mount(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "is_here"),
+    [
+        ("postgresql+psycopg:///app?host=127.0.0.1:5432&host=127.0.0.1:5433", True),
+        ("postgresql+psycopg:///app?host=127.0.0.1:5432", True),
+        ("postgresql+psycopg:///app?host=localhost,127.0.0.1&port=1,2", True),
+        ("postgresql+psycopg:///app?host=[::1]:5432", True),
+        ("postgresql+psycopg://[::1]:5432/app", True),
+        ("postgresql+psycopg://LOCALHOST/app", True),
+        ("postgresql+psycopg:///app?hostaddr=127.0.0.1", True),
+        ("postgresql+psycopg:///app?host=/run/postgresql", True),
+        ("postgresql+psycopg:///app?host=@postgresql", True),
+        ("mysql+pymysql://localhost/app?unix_socket=/run/mysqld/mysqld.sock", True),
+        ("mssql+pyodbc://localhost/app?driver=x", True),
+        ("postgresql+psycopg:///app?host=127.0.0.1:5432&host=db.example.com:5432", False),
+        ("postgresql+psycopg:///app?host=127.0.0.1:5432,10.0.0.1:5432", False),
+        ("postgresql+psycopg:///app?host=[::2]:5432", False),
+        ("postgresql+psycopg:///app?host=127.0.0.1.example.com", False),
+        ("postgresql+psycopg://127.0.0.1/app?hostaddr=10.0.0.1", False),
+        ("postgresql+psycopg2:///app?dsn=host%3Ddb.example.com", False),
+        ("mysql+pymysql://localhost/app?host=db.example.com", False),
+        ("mysql+mysqlconnector://localhost/app?option_files=my.cnf", False),
+        ("mariadb+mariadbconnector://localhost/app?default_file=my.cnf", False),
+        ("mssql+pyodbc:///?odbc_connect=Server%3Dlocalhost", False),
+    ],
+)
+def test_which_server_is_this_machine(url: str, is_here: bool) -> None:
+    assert must_verify(sqlalchemy.make_url(url), of_url(url)) is not is_here
+
+
+@pytest.mark.parametrize("addresses", ["127.0.0.1", "::1,127.0.0.1"])
+def test_address_of_the_environment_that_is_this_machine(addresses: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGHOSTADDR", addresses)
+    assert create_engine(of_url("postgresql+psycopg:///app"), reading=True)
