@@ -18,7 +18,7 @@ from archimport.sql.config import password_of
 from archimport.sql.database import CONNECT_LIMIT, STATEMENT_LIMIT, WRITING_LIMIT
 from archimport.sql.drivers import DRIVERS, Driver
 from archimport.sql.hosts import must_verify
-from archimport.sql.limits import end_in_time
+from archimport.sql.limits import end_in_time, limit_statements
 from archimport.sql.tls import verified
 
 if TYPE_CHECKING:
@@ -52,6 +52,8 @@ def create_engine(address: Address, *, reading: bool) -> Engine:
         raise ConfigError("not a URL for this database") from None
     if reading and engine.dialect.driver in DRIVERS:
         engine.dialect.initialize = _ask_nothing  # type: ignore[method-assign]  # text statements need no answers
+        if engine.dialect.name == "postgresql":
+            limit_statements(engine, limit)
     password = password_of(address.settings)
     if password is not None:
         _call_for_password(engine, password)
@@ -66,8 +68,6 @@ def _made(address: Address, limit: int, *, reading: bool) -> Engine:
         raise _asynchronous(url)
     known = DRIVERS.get(dialect.driver, Driver())
     arguments = known.arguments(limit)
-    if dialect.driver == "psycopg":
-        arguments["options"] = f"-c statement_timeout={limit * 1000} -c search_path="
     if must_verify(url, address):
         url, told = verified(url, dialect.driver)
         arguments |= told

@@ -1,4 +1,4 @@
-"""An end to what a server does not answer: a timer on this side."""
+"""An end to what a server does not answer: the limit that a statement brings along, and a timer on this side."""
 
 from __future__ import annotations
 
@@ -16,6 +16,54 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sqlalchemy import Engine
+
+
+def limit_statements(engine: Engine, seconds: int) -> None:
+    """Let each statement to PostgreSQL bring its limit of time and an empty search path along.
+
+    Both end with the transaction that the statement is: poolers refuse settings at connecting, and pass the settings of
+    a session on to other clients. A search path may find anybody's operators (CVE-2018-1058): one for `varchar` comes
+    before those of pg_catalog, which are for `text`.
+    """
+    execute = _EXECUTE[engine.dialect.driver]
+    settings = f"SET LOCAL search_path = ''; SET LOCAL statement_timeout = {seconds * 1000}; "
+
+    @event.listens_for(engine, "do_execute")
+    def execute_with_settings(cursor: Any, statement: str, parameters: Any, context: Any) -> bool:
+        execute(cursor, settings, statement, parameters, context)
+        return True
+
+    if engine.dialect.driver == "psycopg":
+
+        @event.listens_for(engine, "connect")
+        def bind_here(connection: Any, _: object) -> None:  # with parameters apart, a message has one statement
+            connection.cursor_factory = engine.dialect.loaded_dbapi.ClientCursor
+
+
+def _execute_by_psycopg(cursor: Any, settings: str, statement: str, parameters: Any, _: Any) -> None:
+    cursor.execute(settings + statement, parameters)
+    while cursor.nextset():  # the results of the settings come first
+        pass
+
+
+def _execute_by_psycopg2(cursor: Any, settings: str, statement: str, parameters: Any, _: Any) -> None:
+    cursor.execute(settings + statement, parameters)
+
+
+def _execute_by_pg8000(cursor: Any, settings: str, statement: str, parameters: Any, context: Any) -> None:
+    """Take two round trips more: parameters travel apart, in a message of one statement."""
+    other = context.root_connection.connection.cursor()
+    other.execute(f"BEGIN; {settings}")
+    cursor.execute(statement, parameters)
+    other.execute("COMMIT")
+
+
+_EXECUTE = {
+    "psycopg": _execute_by_psycopg,
+    "psycopg2": _execute_by_psycopg2,
+    "psycopg2cffi": _execute_by_psycopg2,
+    "pg8000": _execute_by_pg8000,
+}
 
 
 def end_in_time(engine: Engine, seconds: float) -> None:

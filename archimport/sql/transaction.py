@@ -17,6 +17,7 @@ from archimport.runtime.errors import ConfigError, FormatError
 from archimport.runtime.file import unavailable
 from archimport.runtime.magic import APPLICATION_ID
 from archimport.sql import tables
+from archimport.sql.database import WRITING_LIMIT
 from archimport.sql.engine import connected, create_engine, default_schema
 from archimport.sql.schema import VERSION
 from archimport.sql.translate import translated
@@ -123,7 +124,8 @@ def _begun(engine: Engine, address: Address) -> Iterator[Connection]:
             level = _LEVELS.get(engine.dialect.name)
             connection.execute(text(f"SET TRANSACTION ISOLATION LEVEL {level}") if level else select(1))
             if engine.dialect.name == "postgresql":
-                connection.exec_driver_sql("SET LOCAL search_path = ''")
+                limit = "" if address.engine else f"; SET LOCAL statement_timeout = {WRITING_LIMIT * 1000}"
+                connection.exec_driver_sql(f"SET LOCAL search_path = ''{limit}")
             yield connection
 
 
