@@ -30,8 +30,14 @@ if TYPE_CHECKING:
     from archimport.sql.address import Address
 
 
-#: With which scheme a URL needs only what archimport's own extras install.
-_INSTEAD = {"postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql", "mariadb": "mariadb+pymysql"}
+#: By database, the synchronous driver to name; of the first three, archimport's own extras install it.
+_DRIVER_FOR = {
+    "postgresql": "postgresql+psycopg",
+    "mysql": "mysql+pymysql",
+    "mariadb": "mariadb+pymysql",
+    "mssql": "mssql+pyodbc",
+    "oracle": "oracle+oracledb",
+}
 
 
 def create_engine(address: Address, *, reading: bool) -> Engine:
@@ -41,12 +47,14 @@ def create_engine(address: Address, *, reading: bool) -> Engine:
     remote server without verified TLS.
     """
     limit = STATEMENT_LIMIT if reading else WRITING_LIMIT
+    url = sqlalchemy.make_url(address.url or URL.create("sqlite", database=address.file))
+    instead = _DRIVER_FOR.get(url.get_backend_name(), "the name of another one")
     try:
-        engine = _made(address, limit, reading=reading)
+        engine = _made(url, address, limit, reading=reading)
     except NoSuchModuleError:
         raise ConfigError("SQLAlchemy knows no such database", hint="install its dialect") from None
     except ModuleNotFoundError as exc:
-        hint = f"install it, or write {_INSTEAD.get(url.get_backend_name(), 'the name of another one')}:// in the URL"
+        hint = f"install it, or write {instead}:// in the URL"
         raise ConfigError(f"the driver {exc.name!r} is not installed", hint=hint) from None
     except (SQLAlchemyError, TypeError, ValueError):
         raise ConfigError("not a URL for this database") from None
@@ -61,11 +69,11 @@ def create_engine(address: Address, *, reading: bool) -> Engine:
     return engine
 
 
-def _made(address: Address, limit: int, *, reading: bool) -> Engine:
-    url = sqlalchemy.make_url(address.url or URL.create("sqlite", database=address.file))
+def _made(url: URL, address: Address, limit: int, *, reading: bool) -> Engine:
     dialect = url.get_dialect()
     if dialect.is_async:
-        raise _asynchronous(url)
+        named = _DRIVER_FOR.get(url.get_backend_name(), "the synchronous one")
+        raise ConfigError("an import cannot await an asynchronous driver", hint=f"name {named}:// in the URL")
     known = DRIVERS.get(dialect.driver, Driver())
     arguments = known.arguments(limit)
     if must_verify(url, address):
@@ -81,22 +89,6 @@ def _made(address: Address, limit: int, *, reading: bool) -> Engine:
         else:
             options["isolation_level"] = "AUTOCOMMIT"
     return sqlalchemy.create_engine(url, connect_args=arguments, **options)
-
-
-#: By database, the driver that takes the place of an asynchronous one.
-_SYNCHRONOUS = {
-    "mariadb": "pymysql",
-    "mssql": "pyodbc",
-    "mysql": "pymysql",
-    "oracle": "oracledb",
-    "postgresql": "psycopg",
-}
-
-
-def _asynchronous(url: URL) -> ConfigError:
-    backend = url.get_backend_name()
-    named = f"{backend}+{_SYNCHRONOUS[backend]}://" if backend in _SYNCHRONOUS else "the synchronous one"
-    return ConfigError("an import cannot await an asynchronous driver", hint=f"name {named} in the URL")
 
 
 def _ask_nothing(connection: object) -> None:

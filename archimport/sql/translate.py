@@ -30,11 +30,11 @@ _NO_RIGHT = frozenset(("42501", 1142, 1143, 1044))
 _NOT_LET_IN = frozenset(("28000", "28P01", "3D000", 1045, 1049, 1698))
 #: what two transactions at once do to each other, and a replica's replay of changes to its readers,
 _CONFLICT = frozenset(("40001", "40P01", 1213))
+#: and who cannot be written to.
+_READ_ONLY = frozenset(("25006", 1290, 1836))
 _NO_TABLE_TEXTS = ("no such table", "no such column", "syntax error")
 #: What makes a connection carry any text.
 _SPEAK = "connect with client_encoding=utf8 (PostgreSQL) or charset=utf8mb4 (MySQL)"
-#: and who cannot be written to.
-_READ_ONLY = frozenset(("25006", 1290, 1836))
 #: Classes of SQLSTATEs that pass (connections, transactions, resources, locks, the server's operator), and numbers of
 #: MySQL: a lock that was waited for too long, and those of the client, which are about the connection.
 _PASSING_CLASSES = frozenset(("08", "40", "53", "55", "57"))
@@ -110,8 +110,8 @@ def _translated(exc: DBAPIError, name: str, writing: bool) -> ArchimportError:
         return ConfigError(reason, store=name, hint="archimport grants prints what each kind of user needs")
     if writing and (codes & _CONFLICT or "Error: Conflict on" in reason):  # DuckDB has no codes
         return ConflictError("somebody else published at this moment", store=name, hint="try again")
-    hint = "publish to the primary, not to a replica" if codes & _READ_ONLY else None
-    error = StoreUnavailable(f"cannot use the database: {type(exc.orig).__name__}: {reason}", store=name, hint=hint)
+    way_out = "publish to the primary, not to a replica" if codes & _READ_ONLY else None
+    error = StoreUnavailable(f"cannot use the database: {type(exc.orig).__name__}: {reason}", store=name, hint=way_out)
     is_let_in = not (codes & _NOT_LET_IN or any(said in text for said in _NOT_LET_IN_TEXTS))
     is_outage = exc.connection_invalidated or isinstance(exc, OperationalError | InterfaceError)
     error.retryable = is_let_in and (is_outage or any(map(_passes, codes)))
