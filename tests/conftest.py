@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,6 +39,14 @@ def import_state() -> Iterator[None]:
         for key in [key for key in current if key not in saved]:
             del current[key]
         current.update(saved)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say in a line each what this machine lacks for tests that were skipped; `-rs` shows every reason."""
+    reasons = [report.longrepr[2].removeprefix("Skipped: ") for report in terminalreporter.getreports("skipped")]
+    lacking = Counter(reason for reason in reasons if reason.startswith("needs "))
+    for reason, count in sorted(lacking.items()):
+        terminalreporter.line(f"{count} not run: {reason}", yellow=True)
 
 
 class Place:

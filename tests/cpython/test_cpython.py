@@ -16,13 +16,16 @@ from pathlib import Path
 
 import pytest
 from cpython.expected import SUITES, expected
+from needs import needs
 
 RUN = Path(__file__).with_name("run.py")
 ROOT = RUN.parents[2]
 
 pytestmark = [
-    pytest.mark.skipif(
-        importlib.util.find_spec("test.test_importlib") is None, reason="Python comes without its tests"
+    needs(
+        "Python's own tests",
+        "install the system's package of them",
+        is_here=importlib.util.find_spec("test.test_importlib") is not None,
     ),
     pytest.mark.skipif(sys.version_info >= (3, 14), reason="what differs is known for Python 3.11 to 3.13"),
 ]

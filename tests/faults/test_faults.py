@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from builders import build_zip
+from needs import STRACE
 from trees import write_tree
 
 from archimport.bundle.store import BundleStore
@@ -28,11 +28,7 @@ ZipStore(sys.argv[1], writable=True).write("new.txt", b"new" * 10_000)
 """
 
 
-def strace() -> str:
-    found = shutil.which("strace")
-    if found is None:
-        pytest.skip("strace is not installed")
-    return found
+pytestmark = STRACE
 
 
 @pytest.mark.parametrize("call", ["write", "fsync", "rename"])
@@ -42,7 +38,7 @@ def test_bundle_is_old_or_new(tmp_path: Path, call: str, fault: str, when: int) 
     path = tmp_path / "x.arc"
     subprocess.run([sys.executable, "-c", WRITE.replace("range(20)", "range(2)"), path], check=True)
     before = path.read_bytes()
-    command = [strace(), "-f", "-qq", "-o", "/dev/null", "-e", f"inject={call}:{fault}:when={when}+"]
+    command = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", f"inject={call}:{fault}:when={when}+"]
     done = subprocess.run([*command, sys.executable, "-B", "-c", WRITE, path], capture_output=True, check=False)
     if path.read_bytes() == before:
         assert done.returncode != 0
@@ -58,7 +54,7 @@ def test_bundle_is_old_or_new(tmp_path: Path, call: str, fault: str, when: int) 
 def test_killed_writer_leaves_a_whole_zip(tmp_path: Path) -> None:
     path = Path(build_zip({"a.txt": "a"}, tmp_path / "x"))
     before = path.read_bytes()
-    command = [strace(), "-f", "-qq", "-o", "/dev/null", "-e", "inject=rename:signal=KILL:when=1"]
+    command = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "inject=rename:signal=KILL:when=1"]
     done = subprocess.run([*command, sys.executable, "-B", "-c", WRITE_ZIP, path], capture_output=True, check=False)
     assert done.returncode != 0
     assert path.read_bytes() == before
@@ -70,7 +66,7 @@ def test_killed_pack_keeps_the_old_output(tmp_path: Path) -> None:
     scratch.mkdir()
     out = tmp_path / "x.arc"
     out.write_bytes(b"old")
-    command = [strace(), "-f", "-qq", "-o", "/dev/null", "-e", "inject=rename:signal=KILL:when=1"]
+    command = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "inject=rename:signal=KILL:when=1"]
     program = [sys.executable, "-B", "-m", "archimport", "pack", str(root), "-o", str(out)]
     done = subprocess.run(
         [*command, *program], capture_output=True, check=False, env={**os.environ, "TMPDIR": str(scratch)}

@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 from builders import STORES, MemoryStore
 from conftest import Place
+from needs import STRACE
 from trees import write_tree
 
 import archimport
@@ -153,7 +154,7 @@ def test_second_start_writes_nothing(kind: str, extension: Path, name: str, tmp_
     assert {path.stat().st_mode & 0o077 for path in cache().rglob("*")} == {0}
 
 
-@pytest.mark.skipif(shutil.which("strace") is None, reason="strace tells what is asked of the system")
+@STRACE
 @pytest.mark.parametrize("kind", KINDS)
 def test_second_start_asks_for_no_file_to_write(kind: str, extension: Path, name: str, tmp_path: Path) -> None:
     store = STORES[kind]({extension.name: extension.read_bytes()}, tmp_path / "store")

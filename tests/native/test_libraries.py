@@ -10,6 +10,7 @@ import sysconfig
 from pathlib import Path
 
 import pytest
+from needs import needs
 from trees import write_tree
 
 import archimport
@@ -21,9 +22,10 @@ from archimport.runtime import memory
 ROOT = str(Path(archimport.__file__).parents[1])
 COMPILER = shutil.which("cc") or shutil.which("gcc")
 HEADER = Path(sysconfig.get_path("include"), "Python.h")
-pytestmark = pytest.mark.skipif(
-    COMPILER is None or not HEADER.exists() or sys.platform != "linux",
-    reason="needs a C compiler and Python.h, on Linux",
+pytestmark = needs(
+    "a C compiler and Python.h",
+    "install the system's packages, on Linux",
+    is_here=COMPILER is not None and HEADER.exists() and sys.platform == "linux",
 )
 MODULE = """
 #include <Python.h>

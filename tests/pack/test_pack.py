@@ -113,7 +113,7 @@ def resolver(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     """Let one resolver be the one that is there."""
     uv = shutil.which("uv", path=str(Path(sys.executable).parent)) or shutil.which("uv")
     if request.param == "uv" and uv is None:
-        pytest.skip("uv is not installed")
+        pytest.skip("needs uv (pip install uv)")
     monkeypatch.setattr(
         resolve,
         "shutil",

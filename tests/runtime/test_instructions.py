@@ -5,19 +5,19 @@ from __future__ import annotations
 import compileall
 import os
 import re
-import shutil
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
 import pytest
+from needs import needs_program
 from trees import write_tree
 
 from archimport.pack.build import pack
 
 pytestmark = [
-    pytest.mark.skipif(shutil.which("valgrind") is None, reason="callgrind, a tool of valgrind, counts"),
+    needs_program("valgrind"),
     pytest.mark.skipif("t" in sys.abiflags, reason="without a global lock each access to an object takes more"),
 ]
 

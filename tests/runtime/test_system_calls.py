@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-import pytest
+from needs import STRACE
 from trees import write_tree
 
 from archimport.pack.build import pack
 
-pytestmark = pytest.mark.skipif(shutil.which("strace") is None, reason="strace tells what is asked of the system")
+pytestmark = STRACE
 
 
 def calls(bundle: Path, *start: str) -> list[str]:

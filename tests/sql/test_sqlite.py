@@ -10,7 +10,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import tempfile
 import threading
 from contextlib import closing
 from multiprocessing import forkserver
@@ -18,6 +17,8 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy
+from needs import ROOT_USER
+from servers import shared_directory
 from trees import Tree
 
 import archimport
@@ -435,20 +436,22 @@ def test_reading_while_the_file_is_replaced_and_asked_for(sqlite, tmp_path: Path
         asking.join()
 
 
-@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root becomes somebody else")
+@ROOT_USER
 def test_wal_in_a_folder_of_somebody_else(database: Path) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        os.chmod(folder, 0o755)
-        path = Path(shutil.copy(database, folder))
-        alter(path, "PRAGMA journal_mode = WAL")
-        path.chmod(0o644)
-        os.seteuid(65534)
-        try:
-            with archimport.mount(path) as mounted:
-                entry = mounted.store.lookup("a.py")
-                assert mounted.store.read(entry) == b"value = 1\n"
-        finally:
-            os.seteuid(0)
+    path = Path(shutil.copy(database, shared_directory()))
+    alter(path, "PRAGMA journal_mode = WAL")
+    path.chmod(0o644)
+
+    def read(path: Path) -> bytes:
+        with archimport.mount(path) as mounted:
+            return mounted.store.read(mounted.store.lookup("a.py"))
+
+    assert read(database) == b"value = 1\n"  # and loads what that imports: the other user may not reach it
+    os.seteuid(65534)
+    try:
+        assert read(path) == b"value = 1\n"
+    finally:
+        os.seteuid(0)
 
 
 @pytest.mark.parametrize("url", ["sqlite:///file:{}?mode=rwc", "sqlite:///file:{}?vfsmode=memory"])
