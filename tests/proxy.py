@@ -20,6 +20,7 @@ class Proxy:
     """Stands in front of the server that `url` names; `delay` in seconds each way, `trips` counts how often the client waited.
 
     `fault` is what happens to what the server sends next: None, or "stall", "reset", "close"; `after` bytes pass first.
+    `tired` is whether somebody bore a stall for ten minutes.
     """
 
     def __init__(self, url: str, *, delay: float = 0.0) -> None:
@@ -29,6 +30,7 @@ class Proxy:
         self.connections = 0
         self.fault: str | None = None
         self.after = 0
+        self.tired = False
         self._sockets: list[socket.socket] = []
         self._stopped = threading.Event()
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -93,7 +95,7 @@ class Proxy:
         if self.after:
             return True
         if self.fault == "stall":
-            self._stopped.wait(60)
+            self.tired |= not self._stopped.wait(600)
         elif self.fault == "reset":
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             client.shutdown(socket.SHUT_RD)  # the other pump reads from it, and would keep it open

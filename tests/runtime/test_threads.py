@@ -21,7 +21,7 @@ from archimport.runtime.early import TooEarlyError, refuse_while_importing
 from archimport.zip.store import ZipStore
 
 ROOT = str(Path(archimport.__file__).parents[1])
-LIMIT = 20
+LIMIT = 200
 
 
 def in_threads(*works: Callable[[], object]) -> None:

@@ -51,7 +51,7 @@ def publish(channel, version: str) -> None:
 
 def until(answer: Callable[[], str], expected: str) -> bool:
     """Ask until the answer is as expected; the channel is followed within some time."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 300
     while time.monotonic() < deadline:
         if answer() == expected:
             return True

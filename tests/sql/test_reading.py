@@ -116,7 +116,7 @@ def test_no_connection_stays_open(kind: str, channel_on) -> None:
 
 def _is_closed(peer) -> bool:
     """Whether the client has hung up; waits for the word to arrive."""
-    for _ in range(100):
+    for _ in range(1000):
         if peer.fileno() == -1:
             return True
         try:
@@ -156,10 +156,9 @@ def test_server_that_says_nothing(kind: str, after: int, channel_on, monkeypatch
         monkeypatch.setattr(f"archimport.sql.engine.{name}", limit)
     with Proxy(channel.source) as proxy:
         proxy.fault, proxy.after = "stall", after
-        started = time.monotonic()
         with pytest.raises(archimport.StoreUnavailable):
             archimport.mount(proxy.url, channel=channel.name)
-        assert time.monotonic() - started < 31
+        assert not proxy.tired  # it would have hung up
 
 
 @pytest.mark.parametrize("kind", SERVERS)

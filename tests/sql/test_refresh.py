@@ -255,12 +255,12 @@ def test_watch_is_told_by_postgresql(channel) -> None:
 
     database.wait, database._rows = noted, rows
     with mounted.watch(moved.set, interval=600):
-        assert moved.wait(8)
-        assert listening.wait(8)
+        assert moved.wait(200)
+        assert listening.wait(200)
         mounted.refresh()
         moved.clear()
         channel.publish({"a.py": "value = 3\n"})
-        assert moved.wait(8)
+        assert moved.wait(200)
 
 
 @pytest.mark.parametrize("channel", ["postgresql"], indirect=True)

@@ -315,13 +315,13 @@ def test_fork_while_another_thread_reads(database: Path) -> None:
     mounted = archimport.mount(database)
     inside, go_on = threading.Event(), threading.Event()
     reader = threading.Thread(
-        target=lambda: mounted.store._opened.database.read(lambda _: (inside.set(), go_on.wait(20)))
+        target=lambda: mounted.store._opened.database.read(lambda _: (inside.set(), go_on.wait(200)))
     )
     reader.start()
     assert inside.wait(20)
     child = os.fork()
     if child == 0:
-        signal.alarm(20)
+        signal.alarm(200)
         worker = threading.Thread(target=lambda: importlib.import_module("a"))  # may get the reader's identity
         worker.start()
         worker.join()
@@ -340,7 +340,7 @@ def test_many_forks(channel) -> None:
     for number in range(10):
         child = os.fork()
         if child == 0:
-            signal.alarm(30)
+            signal.alarm(300)
             found = [importlib.import_module(f"m{n}").value for n in range(number, 30)]
             os._exit(0 if found == list(range(number, 30)) else 1)
         children.append(child)
@@ -405,7 +405,7 @@ def test_closing_while_others_read(database: Path) -> None:
         thread.start()
     store.close()
     for thread in threads:
-        thread.join(30)
+        thread.join(300)
     assert seen == ["the store was closed"] * 4
 
 

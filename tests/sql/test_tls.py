@@ -66,7 +66,7 @@ class TlsServer:
         with suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
-                client.settimeout(5)
+                client.settimeout(60)
                 with client, suppress(OSError):
                     self._greet(client)
                     with self._context.wrap_socket(client, server_side=True) as secure:
