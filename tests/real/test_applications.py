@@ -7,10 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 COMPAT = Path(__file__).parents[2] / "tools" / "compat.py"
-pytestmark = pytest.mark.xdist_group("real")
 
 
 def test_programs_work_as_from_a_folder() -> None:

@@ -16,7 +16,6 @@ from archimport.pack.build import pack
 PACKAGES = ["click", "rich", "httpx", "requests", "flask", "sqlalchemy", "django"]
 OBSERVE = Path(__file__).with_name("observe.py")
 HELLO = Path(__file__).parents[2] / "examples" / "hello"
-pytestmark = pytest.mark.xdist_group("real")
 
 
 @pytest.fixture(scope="module")
