@@ -15,7 +15,7 @@ def test_programs_work_as_from_a_folder() -> None:
     chosen = [argument for name in ("pillow", "flask", "certifi") for argument in ("--only", name)]
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "COV"))}
     done = subprocess.run(
-        [sys.executable, str(COMPAT), *chosen], capture_output=True, text=True, check=False, timeout=500, env=kept
+        [sys.executable, str(COMPAT), *chosen], capture_output=True, text=True, check=False, timeout=1500, env=kept
     )
     assert done.returncode == 0, done.stderr
     assert "| **working** |  | 3 of 3 | 3 of 3 | 3 of 3 | 3 of 3 | 3 of 3 | 3 of 3 | 3 of 3 |" in done.stdout
