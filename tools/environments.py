@@ -60,7 +60,7 @@ class Environment:
             _make_venv(self.interpreter, self.folder)
         say("installing the project" + "".join(f", {group}" for group in groups))
         pip = (self.python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
-        if self.run(*pip, "--upgrade", "pip") or self.run(*pip, "--editable", ".[pack]", *wanted):
+        if self.run(*pip, "--upgrade", "pip") or self.run(*pip, "--editable", ".", *wanted):
             sys.exit("dev.py: the installation failed")
         stamp.write_text("\n".join([*done, state]), "utf-8")
 

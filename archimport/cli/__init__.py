@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import signal
 import sys
@@ -62,6 +63,9 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line: exit status 0 done, 1 a typed error in one line on stderr, 2 usage."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")  # names may have what no terminal shows
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that what is temporary goes
     try:
         cli(prog_name="archimport", standalone_mode=False)

@@ -34,6 +34,8 @@ def command(store: str, args: tuple[str, ...]) -> None:
     what = args[:1] if args[:1] in {("-m",), ("-c",)} else ()
     if (what and len(args) < 2) or args[:2] == ("-m", ""):
         raise click.UsageError(f"{args[0]} needs an argument")
+    if what and not _is_text(args[1]):
+        raise ConfigError(f"not text that Python reads: {args[1]!r}", hint="write it in UTF-8")
     entry = entry_of(opened, folder)
     if not what and entry is None:
         raise ConfigError("the store has no app", store=opened.location, hint="name a module with -m")
@@ -45,6 +47,15 @@ def command(store: str, args: tuple[str, ...]) -> None:
         rest = args if what else ("-m", "__main__", *args)
         source = Schemes().request(source).source or source  # from whatever folder the app runs in
         _become([sys.executable, *flags, str(_CHILD), home, source, json.dumps(options), *rest])
+
+
+def _is_text(argument: str) -> bool:
+    """Return whether an argument has no bytes that could not be decoded."""
+    try:
+        argument.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _become(command_line: list[str]) -> None:

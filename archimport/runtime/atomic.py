@@ -15,12 +15,19 @@ def replace_file(path: str, write: Callable[[BinaryIO], object], mode: int = 0o6
 
     Without `durable` a power failure may leave a file that is not whole, which is for those who check what they read.
     `mode` is reduced by the umask. A link is followed: what it points to is replaced. Whatever is raised passes
-    through, and then the old file is untouched and the temporary one is gone.
+    through, and then the old file is untouched and the temporary one is gone. OSError too for a name that this locale
+    cannot write. Once the new file is in place nothing is raised.
     """
     if os.path.islink(path):
         path = os.path.realpath(path)
     elif not os.path.isabs(path):  # else nobody asks for the current directory, which may be deleted
         path = os.path.join(os.getcwd(), path)
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        from errno import EILSEQ  # deferred: most locales write all names
+
+        raise OSError(EILSEQ, os.strerror(EILSEQ), path) from None
     folder = os.path.dirname(path)
     temporary = os.path.join(folder, f".archimport.{os.getpid()}.{os.urandom(6).hex()}.tmp")
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
@@ -40,14 +47,12 @@ def replace_file(path: str, write: Callable[[BinaryIO], object], mode: int = 0o6
 
 
 def _sync_folder(folder: str) -> None:
-    """Make a rename durable; where folders cannot be opened (Windows) the rename itself has to do."""
+    """Make a rename durable; where that fails (Windows opens no folders) the rename itself has to do."""
     try:
         fd = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
     except OSError:
-        return
-    try:
-        os.fsync(fd)
-    except OSError:
-        pass  # some file systems refuse it for folders; the file is complete all the same
-    finally:
-        os.close(fd)
+        return  # the file is complete all the same

@@ -194,10 +194,13 @@ def of_engine(engine: object) -> Address:
 
 
 def quoted(text: str, safe: str = "") -> str:
-    """Give a text as it stands in the query of a URL."""
+    """Give a text as it stands in the query of a URL; ConfigError for surrogates: bytes that are no UTF-8."""
     from urllib.parse import quote
 
-    return quote(text, safe=safe)
+    try:
+        return quote(text, safe=safe)
+    except UnicodeEncodeError:
+        raise ConfigError("a URL has bytes that are no UTF-8", hint="write them as %XX") from None
 
 
 def _as_name(text: str) -> str:

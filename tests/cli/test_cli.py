@@ -240,6 +240,66 @@ def test_full_terminal(store: str) -> None:
     assert done.stderr == "archimport: error: No space left on device\n"
 
 
+@pytest.mark.parametrize(
+    "command", ["pack ROOT -o OUT.arc", "pack ROOT -o OUT.zip", "publish OUT.db ROOT", "extract STORE -o OUT"]
+)
+@pytest.mark.parametrize("reader", ["full", "gone"])
+def test_what_is_done_is_done_though_nobody_reads_it(command: str, reader: str, store: str, tmp_path: Path) -> None:
+    root, out = write_tree({"m.py": ""}, tmp_path / "root"), str(tmp_path / "out")
+    words = command.replace("ROOT", str(root)).replace("OUT", out).replace("STORE", store).split()
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w") as pipe, open("/dev/full", "w") as full:
+        stdout = full if reader == "full" else pipe
+        program = [sys.executable, "-m", "archimport", *words]
+        done = subprocess.run(program, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_names_that_no_terminal_shows(encoding: str, tmp_path: Path) -> None:
+    built = build_bundle({"データ": {"é.py": ""}}, tmp_path / "x")
+    file = os.path.join(os.fsencode(tmp_path), b"bad\xff.arc")
+    os.rename(built, file)
+    environment = {**os.environ, "PYTHONIOENCODING": f"{encoding}:strict"}
+    for command in ([b"ls"], [b"info"], [b"verify"], [b"why", "データ.é".encode()], [b"cat", b"\xff"], [b"diff", file]):
+        program = [sys.executable.encode(), b"-m", b"archimport", command[0], file, *command[1:]]
+        done = subprocess.run(program, capture_output=True, check=False, env=environment)
+        assert b"Traceback" not in done.stderr
+        assert done.returncode == int(command[0] == b"cat")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [b"ls", b"sqlite:///x.db?path=\xff"],
+        [b"ls", b"sqlite:///x.db?channel=\xff"],
+        [b"ls", b"postgresql+psycopg://127.0.0.1/\xff"],
+        [b"ls", b"sql:\xff"],
+        [b"why", b"STORE", b"m\xff"],
+        [b"run", b"STORE", b"-c", b"print(1) # \xff"],
+        [b"pack", b"\xff", b"-o", b"x.arc"],
+        [b"pack", b".", b"-o", b"x.arc", b"-e", b"m\xff"],
+        [b"publish", b"x.db", b".", b"-m", b"\xff"],
+        [b"publish", b"x.db", b".", b"--channel", b"\xff"],
+    ],
+)
+def test_arguments_that_are_no_text(arguments: list[bytes], tmp_path: Path) -> None:
+    store = os.fsencode(build_zip(TREE, tmp_path / "store"))
+    words = [word.replace(b"STORE", store) for word in arguments]
+    program = [sys.executable.encode(), b"-m", b"archimport", *words]
+    done = subprocess.run(program, capture_output=True, check=False, cwd=write_tree({"m.py": ""}, tmp_path / "here"))
+    assert (done.returncode, done.stderr.count(b"\n")) == (1, 1), done.stderr
+
+
+def test_extract_where_the_locale_has_no_such_name(tmp_path: Path) -> None:
+    built = build_zip({"é.py": ""}, tmp_path / "x")
+    environment = {**os.environ, "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    done = archimport("extract", built, "-o", tmp_path / "out", env=environment)
+    assert (done.returncode, done.stderr.count("\n")) in ((0, 0), (1, 1)), done.stderr  # Python 3.15 is UTF-8 anyway
+    assert "Traceback" not in done.stderr
+
+
 def test_run_an_app_that_has_none(tmp_path: Path) -> None:
     done = archimport("run", build_bundle({"x.py": ""}, tmp_path / "x"))
     assert done.returncode == 1
