@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from archimport.cli.store import odd_line, open_store, store_argument
+from archimport.cli.store import echo_done, odd_line, open_store, store_argument
 from archimport.runtime.atomic import replace_file
 from archimport.runtime.codec import MAX_RATIO, MAX_SIZE
 from archimport.runtime.errors import ConfigError, FormatError, LimitError
@@ -40,7 +40,7 @@ def command(store: str, output: Path | None, option: Path | None) -> None:
     count = extract(opened, folder, output)
     for entry in opened.odd(folder):
         click.echo(f"archimport: skipped: {odd_line(entry)}", err=True)
-    click.echo(f"{count} files in {output}")
+    echo_done(f"{count} files in {output}")
 
 
 def extract(store: Store, folder: str, output: Path) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from archimport.cli.store import json_option, print_json, split_release
+from archimport.cli.store import echo_done, json_option, print_json, split_release
 from archimport.runtime.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -102,12 +102,12 @@ def command(
         print_json(packed._asdict())
         return
     runs = f", starts at {packed.entry}" if packed.entry else ""
-    click.echo(
+    echo_done(
         f"{packed.path}: {packed.kind} of {packed.members} members, {packed.size / 1e6:.2f} MB, "
         f"for Python {', '.join(packed.pythons)}{runs}"
     )
     if packed.unpacked:
-        click.echo(f"unpacked when it runs: {', '.join(packed.unpacked)}")
+        echo_done(f"unpacked when it runs: {', '.join(packed.unpacked)}")
 
 
 @contextlib.contextmanager

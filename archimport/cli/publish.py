@@ -6,7 +6,7 @@ import click
 
 from archimport.cli.database import address_on_channel, channel_option, check_order, database_argument, message_option
 from archimport.cli.pack import input_options, show_progress
-from archimport.cli.store import json_option, print_json, split_release
+from archimport.cli.store import echo_done, json_option, print_json, split_release
 
 
 @click.command("publish")
@@ -61,4 +61,4 @@ def command(
         print_json(published._asdict())
     else:
         what = f"release {published.release} of {published.members} members, {published.size / 1e6:.2f} MB"
-        click.echo(f"{published.channel}: {what}" if published.moved else f"{published.channel}: already {what}")
+        echo_done(f"{published.channel}: {what}" if published.moved else f"{published.channel}: already {what}")

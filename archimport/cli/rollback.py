@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from archimport.cli.database import address_on_channel, channel_option, database_argument, message_option
-from archimport.cli.store import json_option, print_json
+from archimport.cli.store import echo_done, json_option, print_json
 
 
 @click.command("rollback")
@@ -23,4 +23,4 @@ def command(database: str, release: int | None, channel: str | None, message: st
     if as_json:
         print_json(event._asdict())
     else:
-        click.echo(f"{event.channel}: release {event.to_release}")
+        echo_done(f"{event.channel}: release {event.to_release}")

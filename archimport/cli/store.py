@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -56,6 +57,14 @@ def split_release(source: str) -> tuple[str, dict[str, str]]:
         if os.path.isfile(whole) or not (os.path.isfile(file) or file.endswith(DATABASE_SUFFIXES)):
             return source, {}
     return database, {"release" if name.isdecimal() or len(name) == _DIGEST_LENGTH else "channel": name}
+
+
+def echo_done(text: str) -> None:
+    """Print what was done. It is done, too, where nobody reads that any more or a disk is full."""
+    try:
+        click.echo(text)
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else it is tried again at exit
 
 
 def print_json(value: object) -> None:

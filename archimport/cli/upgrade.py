@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from archimport.cli.database import database_argument
+from archimport.cli.store import echo_done
 from archimport.sql.source import address_of
 
 
@@ -15,4 +16,4 @@ def command(database: str) -> None:
     from archimport.sql.upgrade import upgrade  # deferred: SQLAlchemy
 
     before, after = upgrade(address_of(database))
-    click.echo(f"version {after}" + ("" if before == after else f", was {before}" if before else ", made now"))
+    echo_done(f"version {after}" + ("" if before == after else f", was {before}" if before else ", made now"))

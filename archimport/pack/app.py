@@ -78,7 +78,7 @@ def built(wanted: Wanted, output: frozenset[Path], progress: Callable[[str], obj
         entry_points.check_shape(wanted.entry)
     inputs = sort_inputs(wanted.inputs, wanted.requirements)
     targets = targets_of(wanted.python, wanted.platform)
-    with tempfile.TemporaryDirectory(prefix="archimport-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="archimport-", ignore_cleanup_errors=True) as scratch:
         yield _build(wanted, inputs, targets, Path(scratch).resolve(), output, progress)
 
 
@@ -127,7 +127,8 @@ def os_errors_as_pack_errors() -> Iterator[None]:
     except OSError as exc:
         if isinstance(exc, ArchimportError):
             raise
-        raise PackError(f"cannot read {str(exc.filename)!r}: {exc.strerror or exc}") from exc
+        what = f"cannot read {str(exc.filename)!r}: " if exc.filename else ""
+        raise PackError(f"{what}{exc.strerror or exc}") from exc
 
 
 def _install(wanted: Inputs, targets: Sequence[Target], scratch: Path) -> list[Path]:

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from archimport.pack.abandoned import remove_abandoned
 from archimport.pack.write import single_tree, write_as_bundle, write_as_zip
 from archimport.runtime.errors import ArchimportError, PackError
 from archimport.runtime.location import split_scheme
@@ -62,12 +63,21 @@ class FileOutput:
     def write(self, app: App, form: Form) -> tuple[int, int]:
         """Write the file; PackError if that fails."""
         try:
+            remove_abandoned(Path(self.name).resolve().parent)
             members = self._write(self.name, app, form)
-            return Path(self.name).stat().st_size, members
         except OSError as exc:
             if isinstance(exc, ArchimportError):
                 raise
             raise PackError(f"cannot write {self.name!r}: {exc.strerror or exc}") from exc
+        return _size(self.name), members
+
+
+def _size(name: str) -> int:
+    """Return the size of a file that is in place, 0 where even that cannot be asked."""
+    try:
+        return Path(name).stat().st_size
+    except OSError:
+        return 0
 
 
 class DatabaseOutput:

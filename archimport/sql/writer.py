@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sqlalchemy import func, insert, select, update
 
 from archimport.runtime.bytecode import source_of
-from archimport.runtime.errors import ConfigError, ConflictError
+from archimport.runtime.errors import ArchimportError, ConfigError, ConflictError, StoreUnavailable
 from archimport.sql import manifest, tables
 from archimport.sql.pin import Pin
 from archimport.sql.schema import LONGEST_NOTE, check_channel
@@ -72,11 +72,26 @@ def publish(
     entries = {path: manifest.entry_of(path, content()) for path, content in members.items()}
     content = manifest.render(entries.values())
     sources = {entry.digest or b"": members[path] for path, entry in entries.items()}
-    with transaction(address, create=True) as connection:
-        head = head_in(connection, channel)
-        if expected not in (None, head):
-            raise _moved(head, channel)
-        return _publish(connection, head, channel, message, list(entries.values()), content, sources)
+    published: Published | None = None
+    try:
+        with transaction(address, create=True) as connection:
+            head = head_in(connection, channel)
+            if expected not in (None, head):
+                raise _moved(head, channel)
+            published = _publish(connection, head, channel, message, list(entries.values()), content, sources)
+    except StoreUnavailable:
+        if published is None or not _is_in_place(address, published):
+            raise
+    return published
+
+
+def _is_in_place(address: Address, published: Published) -> bool:
+    """Return whether a commit that seemed to fail went through: a connection or a disk may fail just after it."""
+    try:
+        head = head_of(address, published.channel)
+    except ArchimportError:
+        return False
+    return (head.serial, head.manifest) == (published.serial, published.digest)
 
 
 def derive(address: Address, channel: str, pin: Pin, path: str, data: bytes) -> Pin:
