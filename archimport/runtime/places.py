@@ -83,7 +83,7 @@ def _first(store: str | None, failure: str, *ways: tuple[str, Callable[[], str]]
 
 
 def _warn(refused: UntrustedError) -> None:
-    """Say once that each start extracts all again: the user can change that, and sees nothing of it otherwise."""
+    """Warn once that each start extracts all again: the user can change that, and sees nothing of it otherwise."""
     import warnings  # deferred: not where all is well
 
     remedy = f" ({refused.remedy})" if refused.remedy else ""
