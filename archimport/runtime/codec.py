@@ -109,9 +109,9 @@ def zstd_content_size(data: bytes) -> int | None:
     return int.from_bytes(data[start : start + width], "little") + (256 if width == 2 else 0)
 
 
-#: Where a codec's decompressor may be, the interpreter's own first: C modules, since the modules around them may be
-#: called as a program calls its own, and that of zstd costs as much as what it reads.
-_PLACES = {"bzip2": ("_bz2",), "lzma": ("_lzma",), "zstd": ("_zstd", "backports.zstd._zstd")}
+#: Where a codec's decompressor may be, the interpreter's own first. zstd's is a C module: the package around it would
+#: cost as much as what it reads, and stand in the way of a program's own.
+_PLACES = {"bzip2": ("bz2",), "lzma": ("lzma",), "zstd": ("_zstd", "backports.zstd._zstd")}
 _modules: dict[str, ModuleType | None] = {}
 
 

@@ -19,7 +19,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from archimport.zip.format import Member
+    from archimport.zip.member import Member
 
     _State = tuple[object, object]
     _Names = list[str]  # `list` is a method below

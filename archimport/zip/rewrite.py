@@ -16,7 +16,8 @@ from archimport.runtime.errors import ArchimportError, FormatError, LimitError
 from archimport.runtime.file import ContainerFile, unavailable
 from archimport.runtime.index import with_parents
 from archimport.zip import format as zip_format
-from archimport.zip.format import CENTRAL, END, END64, END64_LOCATOR, FLAG_UTF8, LOCAL, U16, U32, Directory, Member
+from archimport.zip.format import CENTRAL, END, END64, END64_LOCATOR, Directory
+from archimport.zip.member import FLAG_UTF8, LOCAL, MAX_MEMBER, U16, U32, Member
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def _moved(row: bytes, offset: int) -> bytes:
 
 def _add(file: BinaryIO, name: str, content: bytes, shift: int) -> bytes:
     """Write a member, deflated where that is smaller, and return its row of the directory."""
-    if len(content) > zip_format.MAX_MEMBER:
+    if len(content) > MAX_MEMBER:
         raise LimitError(f"member of {len(content)} bytes is too large", member=name)
     offset, raw_name, crc = file.tell() - shift, name.encode(), zlib.crc32(content)
     packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)

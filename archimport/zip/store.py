@@ -16,14 +16,15 @@ from archimport.runtime.file import ContainerFile
 from archimport.runtime.index import MemberIndex
 from archimport.runtime.names import are_plain, check_name
 from archimport.runtime.store import Changes, Entry, Snapshot, Store
-from archimport.zip import format as zip_format
+from archimport.zip.format import read_directory
+from archimport.zip.member import METHODS, check_readable, prepare, read_member
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from archimport.zip.format import Member
     from archimport.zip.gathered import Gathered
+    from archimport.zip.member import Member
 
 #: What `mount` may ask of a zip.
 OPTIONS = frozenset({"writable"})
@@ -55,11 +56,11 @@ class _Opened(Snapshot):
     def __init__(self, path: str) -> None:
         self.file = ContainerFile(path)
         try:
-            self.members = zip_format.read_directory(self.file.read, self.file.size)
+            self.members = read_directory(self.file.read, self.file.size)
             for member in self.members:
                 member.handle = self.file
             self.index = _Index(self.members)
-            zip_format.prepare(self.members)
+            prepare(self.members)
         except ArchimportError as exc:
             self.file.close()
             exc.store = path
@@ -160,8 +161,8 @@ class ZipStore(Store):
 
     def _read(self, member: Member) -> bytes:
         try:
-            zip_format.check_readable(member)
-            return zip_format.read_member(member, _file(member).read(member.offset, member.span))
+            check_readable(member)
+            return read_member(member, _file(member).read(member.offset, member.span))
         except ArchimportError as exc:
             exc.store, exc.member = self.location, exc.member or member.path
             raise
@@ -255,7 +256,7 @@ class ZipStore(Store):
         """Give size, number of members and compression methods."""
         opened = self._opened
         members = [_member(entry) for entry in opened.index.files()]
-        names = {zip_format.METHODS[m.method][0] if m.method in zip_format.METHODS else m.method for m in members}
+        names = {METHODS[m.method][0] if m.method in METHODS else m.method for m in members}
         return {
             "size": opened.file.size,
             "members": len(members),

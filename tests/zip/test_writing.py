@@ -339,7 +339,7 @@ def test_rows_with_wide_offsets(tmp_path: Path) -> None:
 def test_content_that_is_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "x.zip"
     path.write_bytes(before := zipped(FILES.items()))
-    monkeypatch.setattr("archimport.zip.format.MAX_MEMBER", 10)
+    monkeypatch.setattr("archimport.zip.rewrite.MAX_MEMBER", 10)
     store = ZipStore(str(path), writable=True)
     with pytest.raises(archimport.LimitError):
         store.write("x", bytes(11))

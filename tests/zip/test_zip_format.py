@@ -19,7 +19,8 @@ import archimport
 from archimport.runtime import codec
 from archimport.runtime.file import ContainerFile
 from archimport.zip import ZipStore
-from archimport.zip.format import METHODS, read_directory, read_member
+from archimport.zip.format import read_directory
+from archimport.zip.member import METHODS, read_member
 
 ROOT = str(Path(archimport.__file__).parents[1])
 
