@@ -47,6 +47,10 @@ class FileOutput:
 
     def __init__(self, name: str) -> None:
         path = Path(name)
+        try:
+            os.fsencode(name)
+        except UnicodeEncodeError:
+            raise PackError(f"cannot write {name!r}: not the name of a file") from None
         if path.suffix not in _FILE_WRITERS:
             endings = ", ".join((*_FILE_WRITERS, DATABASE_SUFFIXES[0]))
             raise PackError(f"cannot tell what to write from {name!r}", hint=f"end it in one of {endings}")

@@ -32,7 +32,7 @@ class ContainerFile:
                 raise FormatError("not a regular file", store=path)
             self._fd = _open(path)
             status = os.fstat(self._fd)
-        except OSError as exc:
+        except (OSError, ValueError) as exc:  # a path that no system has
             raise unavailable(path, exc) from exc
         self.size = status.st_size
         self.identity = _identity(status)

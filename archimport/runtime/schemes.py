@@ -84,7 +84,7 @@ class Schemes:
             if not rest.startswith("/") or (rest.startswith("//") and not rest.startswith("///")):
                 raise ConfigError(f"a {scheme!r} URL names an absolute path", hint=f"write {scheme}:///folder/file")
             path = "/" + rest.lstrip("/")
-            return file_request(scheme, *(split_file(path) or (os.path.realpath(path), "")))
+            return file_request(scheme, *(split_file(path) or (os.path.abspath(path), "")))
         dialect, _, driver = scheme.partition("+")
         if dialect in _DATABASES:
             if dialect != "sqlite":

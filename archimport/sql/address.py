@@ -131,7 +131,7 @@ def of_file(path: str, said: dict[str, str] | None = None) -> Address:
     try:
         file = os.path.realpath(path)
     except ValueError:
-        raise ConfigError("a path cannot hold a NUL character") from None
+        raise ConfigError(f"not a path: {str(path)!r}") from None  # a NUL, or what this locale cannot write
     in_url = quoted_file(file)
     uri = f"file:{in_url if in_url.startswith('/') else '/' + in_url}?mode=ro"
     return Address(file, url=None, said=said or {}, uri=uri, file=file)

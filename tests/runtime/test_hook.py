@@ -568,6 +568,25 @@ def test_files_of_others_stay_theirs(content: bytes, tmp_path: Path) -> None:
             path_hook(str(tmp_path / entry))
 
 
+@pytest.mark.parametrize("name", ["\udcff", "\ud800", "\ud800.arc"])
+def test_surrogates_in_paths_and_names(name: str, tmp_path: Path) -> None:
+    sources = [name, f"{tmp_path}/{name}", *(f"{scheme}://{tmp_path}/{name}" for scheme in ("zip", "bundle", "sqlite"))]
+    for source in sources:
+        with pytest.raises(archimport.ArchimportError):
+            archimport.mount(source)
+        with pytest.raises((ImportError, archimport.ArchimportError)):
+            path_hook(source)
+    for build in (build_zip, build_bundle, build_sqlite):
+        with archimport.mount(build(TREE, tmp_path / build.__name__)) as mounted:
+            assert mounted.store.lookup(name) is None
+            with pytest.raises(ModuleNotFoundError):
+                importlib.import_module(name.replace(".", ""))
+            with pytest.raises(archimport.ArchimportError):
+                archimport.mount(f"{mounted.path_entry}/{name}")
+    with pytest.raises(archimport.ConfigError):
+        archimport.mount(f"sqlite:///{tmp_path}/build_sqlite.db?path={name}")
+
+
 def test_child_of_a_mount_that_is_damaged_meanwhile(tmp_path: Path) -> None:
     code = """
 import multiprocessing, sys
