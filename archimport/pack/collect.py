@@ -8,6 +8,7 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
+from archimport.runtime.codec import MAX_SIZE
 from archimport.runtime.errors import ArchimportError, PackError
 from archimport.runtime.names import MAX_DEPTH, check_name
 
@@ -83,8 +84,11 @@ def _files(folder: Path, root: Path) -> Iterator[tuple[str, Path]]:
             continue
         if child.is_symlink():
             _check_link(path, root)
-        if not stat.S_ISREG(child.stat().st_mode):
+        status = child.stat()
+        if not stat.S_ISREG(status.st_mode):
             raise PackError(f"{str(path)!r} is no regular file")
+        if status.st_size > MAX_SIZE:
+            raise PackError(f"{str(path)!r} of {status.st_size} bytes is too large", hint=f"the most is {MAX_SIZE}")
         try:
             yield check_name(path.relative_to(root).as_posix()), path
         except ArchimportError as exc:

@@ -45,7 +45,7 @@ def scan(source: bytes, own: Collection[str] = ()) -> Finding | None:
         return None
     try:
         tree = ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # the last: nested too deep
         return None
     found = list(_reasons(tree, own))
     if not found:

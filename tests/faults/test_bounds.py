@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from hostile import BUNDLES, DATABASES
+from trees import write_tree
 
 CHILD = Path(__file__).parents[1] / "limits_child.py"
 MEMORY, SECONDS = 512 << 20, 20
@@ -50,3 +51,22 @@ def test_bundle(kind: str, tmp_path: Path) -> None:
 def test_database(kind: str, tmp_path: Path) -> None:
     store = DATABASES[kind](tmp_path / "x.db")
     check(tmp_path, FEW.get(kind, COMMANDS), store=store, out=tmp_path / "out")
+
+
+def test_packing_what_a_stranger_sent(tmp_path: Path) -> None:
+    """A file of 3 GiB that takes no room, and sources that are nested as no compiler takes them."""
+    names = {
+        "calls": "(" * 100_000,
+        "signs": "-" * 100_000,
+        "sums": "1" + "+1" * 100_000,
+        "attributes": "a" + ".b" * 50_000,
+    }
+    root = write_tree({f"{name}.py": f"x = {text}  # __file__" for name, text in names.items()}, tmp_path / "root")
+    commands = ("pack ROOT -o OUT.arc", "pack ROOT -o OUT.zip", "publish OUT.db ROOT")
+    commands = tuple(command.replace("OUT", str(tmp_path / "out")) for command in commands)
+    check(tmp_path, commands, root=root)
+    with (root / "large.bin").open("wb") as file:
+        file.truncate(3 << 30)
+    for found in run_under_limits(tmp_path, commands, root=root):
+        assert (found["status"], found["lines"]) == (1, 1)
+        assert "too large" in found["said"]
