@@ -1,1 +1,1 @@
-"""Plugins for tools that look for tests and sources in files: pytest and coverage.py."""
+"""Plugins for tools that look for tests and sources in files: pytest, coverage.py and debugpy."""
