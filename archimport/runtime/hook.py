@@ -36,6 +36,7 @@ def install() -> None:
                     sys.path_importer_cache.pop(entry, None)
         if metadata_finder not in sys.meta_path:
             sys.meta_path.insert(0, metadata_finder)
+            metadata_finder.patch_loaded()
             namespace.teach(_finder_of)
 
 
@@ -47,7 +48,7 @@ def uninstall() -> None:
     with _installing:
         sys.path_hooks = [hook for hook in sys.path_hooks if hook is not path_hook]
         sys.meta_path = [finder for finder in sys.meta_path if finder is not metadata_finder]
-        metadata_finder.unteach()
+        metadata_finder.restore()
         namespace.unteach()
         for entry, finder in list(sys.path_importer_cache.items()):
             if isinstance(finder, StoreFinder):

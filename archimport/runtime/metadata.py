@@ -13,7 +13,8 @@ from archimport.runtime.lines import linecache_spec
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from _frozen_importlib import ModuleSpec
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
+    from types import ModuleType
 
     from archimport.runtime.finder import StoreFinder
 
@@ -22,20 +23,26 @@ _READERS = ("importlib.metadata", "importlib_metadata")
 
 
 class MetadataFinder:
-    """Stand first on `sys.meta_path`, and teach the reader of path entries to read stores.
+    """Stand first on `sys.meta_path`, and patch the reader of path entries so that it reads stores.
 
-    That reader, `FastPath`, walks `sys.path` and knows folders and zip files. What it is taught keeps distributions in
+    That reader, `FastPath`, walks `sys.path` and knows directories and zip files. The patch keeps distributions in
     the exact order of the path and reports none twice, which a finder of its own beside it cannot do.
     """
 
     def __init__(self, look_again: Callable[[], None], finder_of: Callable[[str], StoreFinder | None]) -> None:
         self._look_again = look_again
         self._finder_of = finder_of
-        self._taught: list[tuple[type, object]] = []
+        self._patched: list[tuple[object, str, object]] = []
 
-    def find_spec(self, fullname: str, path: object = None, target: object = None) -> ModuleSpec | None:
-        """Give None: modules are found through the path hook. `linecache` alone is to be told of what was loaded."""
-        return linecache_spec() if fullname == "linecache" else None
+    def find_spec(self, fullname: str, path: Sequence[str] | None = None, target: object = None) -> ModuleSpec | None:
+        """Return None: modules are found through the path hook. Two that remember files are patched when they load."""
+        if fullname == "linecache":
+            return linecache_spec()
+        if fullname == "stevedore._cache":
+            from archimport.runtime import stevedore  # deferred: few programs have it
+
+            return stevedore.patching_spec(path, self._patch_stevedore)
+        return None
 
     def invalidate_caches(self) -> None:
         """Let every open store look again at what may have changed, and failed ones be tried again."""
@@ -43,13 +50,29 @@ class MetadataFinder:
         forget()
 
     def find_distributions(self, context: object = None) -> Iterable[object]:
-        """Give none; by the time this is asked, the reader that is asked next is loaded and can be taught."""
+        """Return none; by the time this is asked, the reader that is asked next is loaded and can be patched."""
         for name in _READERS:
             reader = getattr(sys.modules.get(name), "FastPath", None)
-            if reader is not None and all(reader is not taught for taught, _ in self._taught):
-                self._taught.append((reader, reader.children))
-                reader.children = self._children_reader(reader.children)
+            if reader is not None and all(reader is not patched for patched, *_ in self._patched):
+                self._patch(reader, "children", self._children_reader(reader.children))
         return ()
+
+    def _patch(self, owner: object, name: str, value: object) -> None:
+        self._patched.append((owner, name, getattr(owner, name)))
+        setattr(owner, name, value)
+
+    def _patch_stevedore(self, module: ModuleType) -> None:
+        from archimport.runtime.stevedore import hash_with_stores
+
+        name = "_hash_settings_for_path"
+        if hasattr(module, name):
+            self._patch(module, name, hash_with_stores(getattr(module, name), self._finder_of))
+
+    def patch_loaded(self) -> None:
+        """Patch what was loaded before this stood on `sys.meta_path`."""
+        stevedore = sys.modules.get("stevedore._cache")
+        if stevedore is not None:
+            self._patch_stevedore(stevedore)
 
     def _children_reader(self, original: Callable[[object], Iterable[str]]) -> Callable[[object], Iterable[str]]:
         def children(self_: object) -> Iterable[str]:
@@ -64,11 +87,10 @@ class MetadataFinder:
 
         return children
 
-    def unteach(self) -> None:
-        """Put back what was taught."""
-        while self._taught:
-            reader, original = self._taught.pop()
-            reader.children = original  # type: ignore[attr-defined]  # a FastPath
+    def restore(self) -> None:
+        """Restore what was patched."""
+        while self._patched:
+            setattr(*self._patched.pop())
 
 
 def forget() -> None:
@@ -78,3 +100,7 @@ def forget() -> None:
         clear = getattr(getattr(reader, "__new__", None), "cache_clear", None)
         if clear is not None:
             clear()
+    if "stevedore" in sys.modules:
+        from archimport.runtime import stevedore  # deferred: few programs have it
+
+        stevedore.forget()

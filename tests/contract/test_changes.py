@@ -359,3 +359,38 @@ def test_threads_import_concurrently(place: Place) -> None:
         thread.join(30)
     assert errors == []
     assert [sys.modules[name].value for name in names] == list(range(40))
+
+
+def extensions() -> list[str]:
+    """Give the names that stevedore finds."""
+    return importlib.import_module("stevedore").ExtensionManager("demo.group").entry_points_names()
+
+
+def with_entry_point(name: str) -> Tree:
+    info = {"METADATA": "Metadata-Version: 2.1\nName: demo\nVersion: 1\n"}
+    return {"demo-1.dist-info": {**info, "entry_points.txt": f"[demo.group]\n{name} = demo_mod\n"}, "demo_mod.py": ""}
+
+
+@pytest.mark.parametrize("is_loaded_first", [True, False])
+@pytest.mark.parametrize("is_new_process", [True, False])
+def test_stevedore_sees_new_entry_points(
+    store_place: Place, monkeypatch: pytest.MonkeyPatch, is_loaded_first: bool, is_new_process: bool
+) -> None:
+    pytest.importorskip("stevedore")
+    monkeypatch.setattr(sys, "executable", "/usr/bin/python")  # below /tmp nothing is kept on disk
+
+    def forget_stevedore() -> None:
+        for name in [name for name in sys.modules if name.partition(".")[0] == "stevedore"]:
+            del sys.modules[name]
+
+    if not is_loaded_first:
+        forget_stevedore()
+    store_place.add(with_entry_point("one"))
+    assert extensions() == ["one"]
+    rewrite(store_place, with_entry_point("two"))
+    importlib.invalidate_caches()
+    if is_new_process:
+        forget_stevedore()
+    assert extensions() == ["two"]
+    archimport.uninstall()
+    assert sys.modules["stevedore._cache"]._hash_settings_for_path.__module__ == "stevedore._cache"
