@@ -100,7 +100,7 @@ class Page:
         return found
 
     def rows_below(self, prefix: bytes) -> Iterator[Row]:
-        """Give the rows whose keys begin with a prefix; they follow each other."""
+        """Return the rows whose keys begin with a prefix; they follow each other."""
         number = bisect_left(self.keys, prefix)
         while number < len(self.keys) and self.keys[number].startswith(prefix):
             yield self.row(number)

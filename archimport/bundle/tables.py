@@ -90,7 +90,7 @@ class Tables:
         self._firsts = raw[keys:].split(b"\0")
 
     def block(self, number: int) -> Block:
-        """Give a row of the block table; FormatError if there is none or it does not follow the block before it."""
+        """Return a row of the block table; FormatError if there is none or it does not follow the block before it."""
         if number >= self._root.blocks:
             raise FormatError(f"there is no block {number}")
         offset, stored, raw, codec, padding, digest = _BLOCK.unpack_from(self._raw, number * _BLOCK.size)
@@ -100,7 +100,7 @@ class Tables:
         return Block(offset, stored, raw, codec, digest)
 
     def page(self, number: int) -> PagePlace:
-        """Give a row of the page table; FormatError if it does not follow the page before it."""
+        """Return a row of the page table; FormatError if it does not follow the page before it."""
         place = self._pages + number * _PAGE.size
         offset, size, digest = _PAGE.unpack_from(self._raw, place)
         begins = self._end_of(_PAGE, place - _PAGE.size) if number else self._root.pages

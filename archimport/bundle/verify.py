@@ -22,8 +22,8 @@ def verify(store: BundleStore) -> Iterator[str]:
     """Check every byte of the file and every row of the index, and return a line for each part.
 
     No byte belongs to nothing, each content has its digest, each row is where it is looked for and occurs once, and
-    there is just the folders that files lie in: an inspector sees all that can be imported. One block is in memory at a
-    time. FormatError, IntegrityError or LimitError if not.
+    there are just the directories that files lie in: an inspector sees all that can be imported. One block is in memory
+    at a time. FormatError, IntegrityError or LimitError if not.
     """
     tail = store.header.tail
     digest.verify(store.file.read(tail, store.header.size - tail), store.root.tail_digest, "tail")

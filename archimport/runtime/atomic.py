@@ -47,7 +47,7 @@ def replace_file(path: str, write: Callable[[BinaryIO], object], mode: int = 0o6
 
 
 def _sync_folder(folder: str) -> None:
-    """Make a rename durable; where that fails (Windows opens no folders) the rename itself has to do."""
+    """Make a rename durable; where that fails (Windows opens no directories) the rename itself has to do."""
     try:
         fd = os.open(folder, os.O_RDONLY)
         try:

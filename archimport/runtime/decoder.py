@@ -24,9 +24,9 @@ _MAX_DECOMPRESSOR = 16 << 20
 
 
 def carried_decoder(store: Store) -> ModuleType | None:
-    """Give the decoder that a store carries for this interpreter, if any; ConfigError if it cannot be loaded here.
+    """Return the decompressor that a store carries for this interpreter, if any.
 
-    LimitError if it is larger than any decompressor.
+    ConfigError if it cannot be loaded here, LimitError if it is larger than any decompressor.
     """
     entries = (store.lookup(f"{DECODERS}_zstd{suffix}") for suffix in EXTENSION_SUFFIXES)
     entry = next((entry for entry in entries if entry is not None), None)

@@ -25,7 +25,7 @@ _MODULE_SUFFIXES = sorted((*EXTENSION_SUFFIXES, *SOURCE_SUFFIXES, *BYTECODE_SUFF
 
 
 class StoreFinder:
-    """Find modules in one folder of a store. To find them it asks `lookup` and `list`, and reads no member.
+    """Find modules in one directory of a store. To find them it asks `lookup` and `list`, and reads no member.
 
     `path` is the path entry that it was made for. What has to be real files is found as such, if it `unpacks`.
     """

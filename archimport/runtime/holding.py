@@ -56,7 +56,7 @@ def is_at(folder: str, fd: int) -> bool:
 
 
 def _make(folder: str) -> None:
-    """Make the folder; what was noted of an earlier one is not true of it."""
+    """Make the directory; what was noted of an earlier one is not true of it."""
     for note in NOTES:
         delete_note(f"{folder}{note}")
     try:
@@ -76,7 +76,7 @@ def lock(fd: int) -> None:
 
 
 def claim(fd: int) -> bool:
-    """Whether nobody holds a folder; nobody will until the descriptor is closed."""
+    """Return whether nobody holds a directory; nobody will until the descriptor is closed."""
     try:
         from fcntl import LOCK_EX, LOCK_NB, flock
     except ImportError:

@@ -86,7 +86,7 @@ class MemberIndex:
 
 
 def with_parents(folders: Iterable[str]) -> set[str]:
-    """Return folders and all that they lie in, the root too; LimitError if those are too many."""
+    """Return directories and all that they lie in, the root too; LimitError if those are too many."""
     found = {""}
     room = MAX_DIRECTORIES
     for folder in folders:

@@ -81,7 +81,7 @@ def _found_now(store: Store, name: str, path: str) -> Entry | None:
 
 
 def and_above(name: str, separator: str) -> Iterator[str]:
-    """Return a module and the packages that it lies in, since `import a.b` binds `a`; or a member and its folders."""
+    """Return a module and the packages that it lies in, as `import a.b` binds `a`; or a member and its directories."""
     while name:
         yield name
         name = name.rpartition(separator)[0]

@@ -135,7 +135,7 @@ class StoreLoader(SourceLoader):
             return super().load_module(fullname or self.name)
 
     def get_resource_reader(self, fullname: str | None = None) -> StoreReader:
-        """Return the reader of the folder that the module lies in (importlib.resources)."""
+        """Return the reader of the directory that the module lies in (importlib.resources)."""
         from archimport.runtime.resources import StoreReader  # deferred: loads importlib.resources
 
         self._check_name(fullname)

@@ -1,7 +1,7 @@
 """Units where the cache cannot be used: a folder for this process alone, which goes when the process ends.
 
 Where the file system executes nothing, libraries lie there as links to files in memory. What a killed process has left
-is swept by the next one that needs such a folder.
+is swept by the next one that needs such a directory.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from archimport.runtime.unit import Unit
 
 _PREFIX = "archimport-unpacked-"
-#: The folders of this process, and what they were when they were made; the last one is used.
+#: The directories of this process, and what they were when they were made; the last one is used.
 _folders: list[tuple[str, os.stat_result]] = []
 _making = Lock()
 
@@ -42,7 +42,7 @@ def scratch_folder(name: str) -> str:
 
 
 def _is_ours(folder: str, made: os.stat_result) -> bool:
-    """Return whether a folder is still there: after one who deletes by age, somebody else may make another one."""
+    """Return whether a directory is still there: after one who deletes by age, somebody else may make another one."""
     try:
         status = os.lstat(folder)
     except OSError:
@@ -62,7 +62,7 @@ def _held_folder() -> str:
         if is_at(folder, fd):
             return folder
         os.close(fd)
-    raise OSError("a new temporary folder is taken away again and again")
+    raise OSError("a new temporary directory is taken away again and again")
 
 
 def _sweep(parent: str) -> None:

@@ -194,7 +194,7 @@ def of_engine(engine: object) -> Address:
 
 
 def quoted(text: str, safe: str = "") -> str:
-    """Give a text as it stands in the query of a URL; ConfigError for surrogates: bytes that are no UTF-8."""
+    """Return a text as it stands in the query of a URL; ConfigError for surrogates: bytes that are no UTF-8."""
     from urllib.parse import quote
 
     try:

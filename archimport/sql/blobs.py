@@ -88,7 +88,7 @@ class Blobs:
         return wanted
 
     def fetch(self, wanted: Iterable[Entry], needed: Entry | None = None) -> dict[bytes, bytes | ArchimportError]:
-        """Give the verified contents of entries by digest, or what is wrong with one: it harms no other.
+        """Return the verified contents of entries by digest, or what is wrong with one: it harms no other.
 
         ReleaseGone if the `needed` one is not there, StoreUnavailable where it may come yet.
         """

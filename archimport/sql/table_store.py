@@ -127,7 +127,7 @@ class TableStore(Store):
         return self._snapshot.index.list(folder)
 
     def read(self, entry: Entry) -> bytes:
-        """Give the source of a row, as it was when the table was read; FormatError for a row that can be no module."""
+        """Return the source of a row, as it was when the table was read; FormatError for a row that is no module."""
         if entry.problem is not None:
             raise FormatError(entry.problem.message, store=self.location, member=entry.path)
         content: bytes = entry.handle  # type: ignore[assignment]  # as _member put it in

@@ -53,7 +53,7 @@ class _Number(Identity):
 
 @compiles(_Number, "duckdb")
 def _from_sequence(number: _Number, compiler: Any, **_: Any) -> str:
-    """Give numbers in DuckDB, which has neither identity columns nor SERIAL."""
+    """Return numbers in DuckDB, which has neither identity columns nor SERIAL."""
     sequence = _sequence_of(number.column)  # type: ignore[arg-type]  # it is a column's
     return f"DEFAULT nextval('{compiler.preparer.format_sequence(sequence)}')"
 
