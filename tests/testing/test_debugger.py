@@ -8,10 +8,11 @@ import random
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 from builders import STORES, build_directory
@@ -25,42 +26,34 @@ ROOT = str(Path(archimport.__file__).parents[1])
 SOURCE = "def double(x):\n    y = x * 2\n    return y\n\n\ndef main():\n    print(double(3), double(4))\n"
 DEEP = SOURCE.replace("double", "twice")  # debugpy takes equal code for the same
 TREE: Tree = {"dbg.py": SOURCE, "pkg": {"__init__.py": "", "deep.py": DEEP}}
-PATIENCE = 60
+PATIENCE = 150
 
 
 class Client:
     """An editor that debugs: it speaks the Debug Adapter Protocol."""
 
-    def __init__(self, port: int, process: subprocess.Popen[bytes]) -> None:
-        self.process = process
-        self.connection = self._connected(port)
-        self.stream = self.connection.makefile("rb")
+    def __init__(self, connection: socket.socket, stream: IO[bytes]) -> None:
+        self._connection = connection
+        self._stream = stream
         self._sent = 0
         self._events: list[dict[str, Any]] = []
         self.request("initialize", adapterID="test")
         self._send("attach", justMyCode=False)
         self.wait("initialized")
 
-    def _connected(self, port: int) -> socket.socket:
-        while True:
-            try:
-                return socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
-            except OSError:
-                assert self.process.poll() is None
-
     def _send(self, command: str, **arguments: object) -> int:
         self._sent += 1
         message = {"seq": self._sent, "type": "request", "command": command, "arguments": arguments}
         text = json.dumps(message).encode()
-        self.connection.sendall(b"Content-Length: %d\r\n\r\n" % len(text) + text)
+        self._connection.sendall(b"Content-Length: %d\r\n\r\n" % len(text) + text)
         return self._sent
 
     def _received(self) -> dict[str, Any]:
         length = 0
-        while line := self.stream.readline().strip():
+        while line := self._stream.readline().strip():
             if line.lower().startswith(b"content-length:"):
                 length = int(line.split(b":")[1])
-        message: dict[str, Any] = json.loads(self.stream.read(length))
+        message: dict[str, Any] = json.loads(self._stream.read(length))
         return message
 
     def wait(self, *events: str) -> dict[str, Any]:
@@ -105,6 +98,16 @@ def free_port() -> int:
             return int(listening.getsockname()[1])
 
 
+def connected(port: int, process: subprocess.Popen[bytes]) -> socket.socket:
+    """Give a connection, as soon as the debugger listens."""
+    while True:
+        try:
+            return socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
+        except OSError:
+            assert process.poll() is None
+            time.sleep(0.1)
+
+
 @contextmanager
 def debugged(*program: str, **options: object) -> Iterator[Client]:
     """Give an editor that debugs a program, which has not begun yet."""
@@ -119,12 +122,11 @@ def debugged(*program: str, **options: object) -> Iterator[Client]:
         "--wait-for-client",
         *program,
     ]
-    environment = {**os.environ, "PYTHONPATH": ROOT}
+    environment = {**os.environ, "PYTHONPATH": ROOT, "DEBUGPY_PROCESS_SPAWN_TIMEOUT": str(PATIENCE)}
     process = subprocess.Popen(command, env=environment, stdout=sys.stderr, stderr=sys.stderr, **options)
     try:
-        client = Client(port, process)
-        with client.connection, client.stream:
-            yield client
+        with connected(port, process) as connection, connection.makefile("rb") as stream:
+            yield Client(connection, stream)
     finally:
         process.kill()
         process.wait()
