@@ -352,7 +352,7 @@ def test_pack_warns_of_pythons_without_a_decoder(tmp_path: Path, monkeypatch: py
         (["publish", "mysql2://x/y", "."], 1, "unknown scheme 'mysql2' (write mysql+pymysql://)"),
         (["ls", "sqlite3:///x.db"], 1, "unknown scheme 'sqlite3' (write sqlite://)"),
         (["ls", "postgres://bob:hunter2@h/db"], 1, "password"),
-        (["log", "postgresql+pg8000://127.0.0.1/y"], 1, "install it, or write postgresql+psycopg:// in the URL"),
+        (["log", "postgresql+psycopg2cffi://127.0.0.1/y"], 1, "install it, or write postgresql+psycopg:// in the URL"),
         (["log", "mysql+mysqldb://127.0.0.1/y"], 1, "install it, or write mysql+pymysql:// in the URL"),
         (["publish", ".", "p.db"], 1, "'.' is no database (the database comes first: archimport publish p.db .)"),
         (["publish", ".", "p.db@dev"], 1, "archimport publish p.db@dev ."),

@@ -99,12 +99,12 @@ def test_read_that_is_canceled_is_tried_again(code: str) -> None:
 def test_what_is_not_there(kind: str, lags: bool, channel_on, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is gone if a primary says so, and not yet there if a replica does."""
     channel = channel_on(kind)
-    published = channel.publish({"a.py": f"value = 1  # {kind} {lags}\n"})
+    channel.publish({"a.py": f"value = 1  # {kind} {lags}\n"})
     mounted = channel.mount()
     engine = sqlalchemy.create_engine(channel.source)
     with engine.begin() as connection:
-        gone = "DELETE FROM archimport_blob WHERE digest <> :manifest"
-        connection.execute(sqlalchemy.text(gone), {"manifest": published.digest})
+        gone = "DELETE FROM archimport_blob WHERE digest = :content"
+        connection.execute(sqlalchemy.text(gone), {"content": mounted.store.lookup("a.py").digest.hex()})
     engine.dispose()
     if lags:
         monkeypatch.setitem(server._IS_REPLICA, kind, "SELECT 0, 1")
