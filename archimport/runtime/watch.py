@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from typing import TYPE_CHECKING
-from weakref import WeakSet
 
 from archimport.runtime.errors import ArchimportError
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from archimport.runtime.store import Snapshot, Store
 
 _log = logging.getLogger("archimport")
-#: In seconds: how long a fork waits for a callback, which may be in the middle of a reload, or for a look at the store.
+#: In seconds: how long a fork waits for callbacks, which may be in the middle of a reload, and for looks at stores.
 _FORK_LIMIT = 10.0
 
 
@@ -34,8 +34,8 @@ class Watch:
         self._interval = interval
         self._seen = seen and seen.key
         self._busy = threading.RLock()
+        _running[self] = None
         self._start()
-        _running.add(self)
 
     def _start(self) -> None:
         self._stopped = threading.Event()
@@ -52,7 +52,7 @@ class Watch:
 
     def stop(self) -> None:
         """End the watch; a callback that runs is waited for, unless it is what calls this."""
-        _running.discard(self)
+        _running.pop(self, None)
         self._stopped.set()
         if threading.current_thread() is not self._thread:
             self._thread.join()
@@ -71,7 +71,7 @@ class Watch:
                 _log.warning("cannot watch: %s", exc)
                 stopped.wait(self._interval)
                 continue
-            if self._call_back():
+            if self._call_back(now):
                 told = now
             else:
                 stopped.wait(self._interval)
@@ -86,26 +86,30 @@ class Watch:
         snapshot = self._store.snapshot()
         return snapshot and snapshot.key
 
-    def _call_back(self) -> bool:
+    def _call_back(self, now: object) -> bool:
         """Call back, and return whether that went well: what did not is told again."""
         with self._busy:
+            before = self._read_now()
             try:
                 self._callback()
             except BaseException:  # noqa: BLE001 - SystemExit too, which a reloaded module may raise
                 _log.exception("the callback of a watch failed")
                 return False
-            self._seen = self._read_now()
+            after = self._read_now()
+            self._seen = after if after in (before, now) else now  # else it moved further: that is told next
             return True
 
-    def before_fork(self) -> None:
+    def pause(self, until: float) -> bool:
         """Wait until this only waits: a child must get neither half of a reload, nor locks of modules and drivers."""
-        self._has_paused = self._busy.acquire(timeout=_FORK_LIMIT)
+        return self._busy.acquire(timeout=max(0.0, until - time.monotonic()))
 
-    def after_fork(self, *, is_child: bool) -> None:
-        """Go on, in the child with a thread of its own, unless the child is what the callback forked."""
-        if self._has_paused:
-            self._busy.release()
-        if is_child and threading.current_thread() is not self._thread:
+    def go_on(self) -> None:
+        """Go on after a pause."""
+        self._busy.release()
+
+    def start_in_child(self) -> None:
+        """Go on in a forked child with a thread of its own, unless the child is what the callback forked."""
+        if threading.current_thread() is not self._thread:
             self._busy = threading.RLock()
             try:
                 self._start()
@@ -113,23 +117,27 @@ class Watch:
                 _log.warning("a watch cannot go on in the child process: %s", exc)
 
 
-#: What the child of a fork goes on with.
-_running: WeakSet[Watch] = WeakSet()
+#: The watches that were not stopped: the child of a fork goes on with them.
+_running: dict[Watch, None] = {}
+#: Those that a thread has paused to fork.
+_paused: dict[int, list[Watch]] = {}
 
 
 def _before_fork() -> None:
-    for watch in list(_running):
-        watch.before_fork()
+    until = time.monotonic() + _FORK_LIMIT
+    _paused[threading.get_ident()] = [watch for watch in tuple(_running) if watch.pause(until)]
 
 
-def _after_fork(*, is_child: bool) -> None:
-    for watch in list(_running):
-        watch.after_fork(is_child=is_child)
+def _after_fork() -> None:
+    for watch in _paused.pop(threading.get_ident(), ()):
+        watch.go_on()
+
+
+def _after_fork_in_child() -> None:
+    _after_fork()
+    for watch in tuple(_running):
+        watch.start_in_child()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_before_fork,
-        after_in_parent=lambda: _after_fork(is_child=False),
-        after_in_child=lambda: _after_fork(is_child=True),
-    )
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork_in_child)

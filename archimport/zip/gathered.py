@@ -11,18 +11,22 @@ import zlib
 
 from archimport.runtime.bytecode import source_of
 from archimport.runtime.errors import ArchimportError
-from archimport.runtime.index import MemberIndex, with_parents
+from archimport.runtime.index import MemberIndex
 from archimport.runtime.store import Entry
 from archimport.zip.rewrite import rewrite
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from archimport.zip.member import Member
 
     _State = tuple[object, object]
     _Names = list[str]  # `list` is a method below
+
+
+#: The end of the names of directories that may be new: those above a source are in the archive.
+_CACHE = "__pycache__"
 
 
 class Gathered:
@@ -36,7 +40,6 @@ class Gathered:
         self._path = path
         self._process = os.getpid()
         self._entries: dict[str, Entry] = {}
-        self._directories: set[str] = set()
         self._unwritten: dict[str, tuple[Entry, _State]] = {}
 
     def add(self, path: str, data: bytes, index: MemberIndex) -> None:
@@ -44,22 +47,26 @@ class Gathered:
         entry = Entry(path, size=len(data), mtime=zlib.crc32(data), handle=bytes(data))
         self._leave_to_parent()
         self._unwritten[path] = entry, _state(path, index.lookup)
-        self._directories |= with_parents([path.rpartition("/")[0]])
         self._entries[path] = entry
 
-    def lookup(self, path: str, found: Entry | None) -> Entry | None:
-        """Return what is gathered at `path`, or else what was `found` in the archive."""
-        return self._entries.get(path) or found or (Entry(path, is_dir=True) if path in self._directories else None)
+    def lookup(self, path: str, found: Entry | None, index: MemberIndex) -> Entry | None:
+        """Return what is gathered at `path`, or else what was `found` in the archive, whose members `index` has."""
+        entry = self._entries.get(path)
+        if entry is not None and _has_source(path, index):
+            return entry
+        is_new = found is None and path.endswith(_CACHE) and any(self._below(f"{path}/", index))
+        return Entry(path, is_dir=True) if is_new else found
 
-    def list(self, directory: str, names: _Names) -> _Names:
+    def list(self, directory: str, names: _Names, index: MemberIndex) -> _Names:
         """Return the sorted `names` that the archive has in a directory, and those that are gathered."""
         below = f"{directory}/" if directory else ""
-        return sorted(
-            {*names, *(path[len(below) :].partition("/")[0] for path in (*self._entries,) if path.startswith(below))}
-        )
+        return sorted({*names, *(path[len(below) :].partition("/")[0] for path in self._below(below, index))})
+
+    def _below(self, prefix: str, index: MemberIndex) -> Iterator[str]:
+        return (path for path in (*self._entries,) if path.startswith(prefix) and _has_source(path, index))
 
     def write(self) -> dict[str, Entry]:
-        """Write what is gathered and return it; nothing is raised where that fails: it is compiled again next time."""
+        """Write what is gathered and return it; where that fails nothing is raised, and the next call tries again."""
         self._leave_to_parent()
         taken = {path: kept for path in (*self._unwritten,) if (kept := self._unwritten.pop(path, None))}
         if not taken:
@@ -67,6 +74,7 @@ class Gathered:
         try:
             rewrite(self._path, lambda members: _wanted(taken, {member.path: member for member in members}))
         except (ArchimportError, OSError):
+            self._unwritten = {**taken, **self._unwritten}
             return {}
         return {path: entry for path, (entry, _) in taken.items()}
 
@@ -80,6 +88,11 @@ class Gathered:
         """Write nothing that was gathered before a fork: the parent does."""
         if self._process != os.getpid():
             self._process, self._unwritten = os.getpid(), {}
+
+
+def _has_source(path: str, index: MemberIndex) -> bool:
+    """Return whether the archive has the source of bytecode: it may have been replaced since that was compiled."""
+    return index.lookup(source_of(path) or "") is not None
 
 
 def _state(path: str, lookup: Callable[[str], Entry | None]) -> _State:

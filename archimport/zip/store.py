@@ -108,13 +108,13 @@ class ZipStore(Store):
         self._asked = self._looked = object()  # the last time that somebody wanted a look, and the last one done
 
     def _gather(self) -> Gathered:
-        """Return what keeps bytecode until the store is closed or collected, or the process ends."""
-        from weakref import finalize  # deferred: most archives are read only
+        """Return what keeps bytecode until the store is closed or the process ends."""
+        import atexit  # deferred: most archives are read only
 
         from archimport.zip.gathered import Gathered
 
         gathered = Gathered(self.location)
-        finalize(self, gathered.write)
+        atexit.register(gathered.write)
         return gathered
 
     def _current(self) -> _Index:
@@ -136,12 +136,13 @@ class ZipStore(Store):
         """Return the entry at `path`, that of an odd member by its name as it is; or None."""
         current = self._current()
         found = current.lookup(path) or current.odd.get(path)
-        return found if self._gathered is None else self._gathered.lookup(path, found)
+        return found if self._gathered is None else self._gathered.lookup(path, found, current)
 
     def list(self, folder: str) -> list[str]:
         """Give the sorted names of the children of `folder`."""
-        names = self._current().list(folder)
-        return names if self._gathered is None else self._gathered.list(folder, names)
+        current = self._current()
+        names = current.list(folder)
+        return names if self._gathered is None else self._gathered.list(folder, names, current)
 
     def read(self, entry: Entry) -> bytes:
         """Return the content of a member; FormatError or IntegrityError if it is damaged, or what is odd about it.
@@ -191,7 +192,8 @@ class ZipStore(Store):
         """Rewrite the archive with `data` at `path`, whole or not at all; bytecode in its place waits for `flush`."""
         if self._gathered is None:
             raise ConfigError("the archive is mounted read-only", store=self.location, hint="mount it writable=True")
-        if source_of(check_name(path)):
+        source = source_of(check_name(path))
+        if source is not None and self._current().lookup(source) is not None:
             self._gathered.add(path, data, self._current())
             return
         from archimport.zip.rewrite import rewrite  # deferred: loaded with what is gathered
@@ -269,6 +271,10 @@ class ZipStore(Store):
     def close(self) -> None:
         """Write what was gathered, and close the file."""
         self.flush()
+        if self._gathered is not None:
+            import atexit  # deferred: as above
+
+            atexit.unregister(self._gathered.write)
         self._opened.file.close()
 
 

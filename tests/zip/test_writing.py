@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from builders import build_zip
 from odd_zips import FILES, ODD, unicode_path, with_raw_name, zipped
 
 import archimport
@@ -22,7 +23,7 @@ from archimport.runtime.bytecode import cached_member
 from archimport.zip import ZipStore, rewrite
 from archimport.zip.format import find_directory, read_rows
 
-CACHED = cached_member("m.py") or ""
+CACHED = cached_member("m000.py") or ""
 MODULES = {f"m{number:03}": f"value = {number}\n" for number in range(400)}
 
 
@@ -120,30 +121,54 @@ def test_close_writes_bytecode(tmp_path: Path) -> None:
     assert members(path)[CACHED] == b"bytecode"
 
 
-def test_store_that_is_collected_writes_bytecode(tmp_path: Path) -> None:
+def test_what_is_gathered_is_there_at_once(tmp_path: Path) -> None:
+    path = Path(build_zip({"a": {"b": {"m000.py": "x = 1\n"}}}, tmp_path / "x"))
+    store = ZipStore(str(path), writable=True)
+    cached = f"a/b/{CACHED}"
+    for data in (b"first", b"second"):
+        store.write(cached, data)
+        entry = store.lookup(cached)
+        assert entry is not None and store.read(entry) == data and entry.size == len(data)
+    there = store.lookup("a/b/__pycache__")
+    assert there is not None and there.is_dir
+    assert store.list("a/b") == ["__pycache__", "m000.py"]
+    assert [found.path for found in store.walk("a")] == [cached, "a/b/m000.py"]
+    store.flush()
+    assert store.read(entry) == b"second"
+    kept = store.lookup(cached)
+    assert kept is not None and store.read(kept) == b"second"
+
+
+def test_bytecode_without_its_source(tmp_path: Path) -> None:
+    """It is a member as any: written at once."""
+    path = modules(tmp_path / "x.zip")
+    ZipStore(str(path), writable=True).write(f"a/{CACHED}", b"bytecode")
+    assert members(path)[f"a/{CACHED}"] == b"bytecode"
+
+
+def test_gathered_bytecode_goes_with_its_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = build_zip({"pkg": {"__init__.py": "", "mod.py": ""}, "other.py": ""}, tmp_path / "x")
+    mounted = archimport.mount(source, writable=True)
+    importlib.import_module("pkg.mod")
+    Path(build_zip({"other.py": ""}, tmp_path / "new")).replace(source)
+    mounted.refresh()
+    assert [entry.path for entry in mounted.store.walk()] == ["other.py"]
+    for name in ("pkg", "pkg.mod"):
+        del sys.modules[name]
+    with pytest.raises(ModuleNotFoundError):
+        importlib.import_module("pkg")
+
+
+def test_flush_that_fails_is_tried_again(tmp_path: Path) -> None:
     path = modules(tmp_path / "x.zip")
     store = ZipStore(str(path), writable=True)
     store.write(CACHED, b"bytecode")
-    del store
-    assert members(path)[CACHED] == b"bytecode"
-
-
-def test_what_is_gathered_is_there_at_once(tmp_path: Path) -> None:
-    path = modules(tmp_path / "x.zip")
-    store = ZipStore(str(path), writable=True)
-    for data in (b"first", b"second"):
-        store.write("a/b/" + CACHED, data)
-        entry = store.lookup("a/b/" + CACHED)
-        assert entry is not None and store.read(entry) == data and entry.size == len(data)
-    for directory in ("a", "a/b", "a/b/__pycache__"):
-        there = store.lookup(directory)
-        assert there is not None and there.is_dir
-    assert "a" in store.list("") and store.list("a") == ["b"]
-    assert [found.path for found in store.walk("a")] == ["a/b/" + CACHED]
+    whole = path.read_bytes()
+    path.write_bytes(whole[:100])
     store.flush()
-    assert store.read(entry) == b"second"
-    kept = store.lookup("a/b/" + CACHED)
-    assert kept is not None and store.read(kept) == b"second"
+    path.write_bytes(whole)
+    store.flush()
+    assert members(path)[CACHED] == b"bytecode"
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="POSIX forks")
