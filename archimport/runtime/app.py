@@ -6,7 +6,7 @@ import os
 import sys
 
 from archimport.runtime import mount
-from archimport.runtime.entries import drop_modules_of_environment, drop_modules_of_ours, lead_path
+from archimport.runtime.entries import drop_modules_of_environment, drop_own_imports, lead_path
 from archimport.runtime.errors import ArchimportError, ConfigError
 from archimport.runtime.garbage import HeldBack, spare_last_collections
 from archimport.runtime.names import join
@@ -38,7 +38,7 @@ def run_bundle(archive: str, path: list[str], before: Collection[str]) -> None:
         lead_path(mount.PathEntry(location, location, {}, store), path if sees_environment(store) else sys.path[1:])
         if not sees_environment(store):
             drop_modules_of_environment(store)
-        drop_modules_of_ours(store, "", before)
+        drop_own_imports(store, "", before)
         run_entry(entry)
 
     exit_in_one_line(run, [location], os.path.basename(archive))

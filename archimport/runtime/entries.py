@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+from _frozen_importlib_external import PathFinder
 
 from archimport.runtime import metadata
+from archimport.runtime.errors import ArchimportError
 from archimport.runtime.finder import StoreFinder
 from archimport.runtime.lock import Lock
 from archimport.runtime.registry import registry
@@ -80,8 +82,8 @@ def drop_modules_of_environment(store: Store) -> None:
     _drop_modules(store, "", names)
 
 
-def drop_modules_of_ours(store: Store, folder: str, before: Collection[str]) -> None:
-    """Remove modules of the standard library that were loaded to open a store, where the store has its own ones.
+def drop_own_imports(store: Store, folder: str, before: Collection[str]) -> None:
+    """Remove modules of the standard library that were loaded to open a store, where an import finds the store's own.
 
     `before` are the names that were loaded before that.
     """
@@ -92,10 +94,19 @@ def drop_modules_of_ours(store: Store, folder: str, before: Collection[str]) -> 
 def _drop_modules(store: Store, folder: str, names: Iterable[str]) -> None:
     finder = StoreFinder(store, folder, store.location, unpacks=False)
     for name in names:
-        if finder.find_spec(name) is not None:
+        if _is_found_in(store, name, finder):
             for loaded in list(sys.modules):
                 if loaded == name or loaded.startswith(f"{name}."):
                     del sys.modules[loaded]
+
+
+def _is_found_in(store: Store, name: str, finder: StoreFinder) -> bool:
+    """Return whether an import of a module would find it in a store; few stores have one that is asked for here."""
+    try:
+        spec = PathFinder.find_spec(name) if finder.find_spec(name) is not None else None
+    except ArchimportError:  # said by who imports it
+        return False
+    return getattr(spec and spec.loader, "store", None) is store
 
 
 def forget_finders(location: str) -> None:

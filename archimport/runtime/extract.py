@@ -66,7 +66,7 @@ def package_in_cache(unit: Unit, progress: Callable[[int, int], object]) -> str:
 
 def doubt() -> None:
     """Let the next start verify all files of what this process uses: it failed, and damage may be the reason."""
-    for folder in _held:
+    for folder in list(_held):
         try:
             delete_note(f"{folder}.complete")
         except OSError:  # somebody else's, who filled the cache of an image

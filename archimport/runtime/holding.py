@@ -56,7 +56,7 @@ def is_at(folder: str, fd: int) -> bool:
 
 
 def _make(folder: str) -> None:
-    """Make the directory; what was noted of an earlier one is not true of it."""
+    """Make the directory, and delete the notes on an earlier one."""
     for note in NOTES:
         delete_note(f"{folder}{note}")
     try:

@@ -84,7 +84,8 @@ def path_hook(entry: str) -> StoreFinder | ScriptFinder | Postponed:
 
 def keep_finder(store: Store) -> None:
     """Have a finder at the location of an open store: `linecache` asks what it finds there, and makes none."""
-    if store.location not in sys.path_importer_cache and registry.holds(store):
+    is_missing = store.location not in sys.path_importer_cache and path_hook in sys.path_hooks
+    if is_missing and registry.holds(store):
         sys.path_importer_cache[store.location] = StoreFinder(store, "", store.location)
 
 

@@ -60,7 +60,7 @@ def _origin_of(name: str, loader: object, store: Store, tops: Mapping[str, Unpac
 
 
 def _compared(store: Store, module: ModuleType, path: str, version: object) -> LoadedModule:
-    entry = store.lookup(path) or _found_now(store, module.__name__, path)
+    entry = _found_now(store, module.__name__, path) or store.lookup(path)
     if entry is None or entry.is_dir or entry.problem is not None:
         return LoadedModule(module, None, is_stale=False, has_moved=False)  # it went or is none: the module stays
     extracted = plan_of(store).unpacked
@@ -72,7 +72,7 @@ def _compared(store: Store, module: ModuleType, path: str, version: object) -> L
 
 
 def _found_now(store: Store, name: str, path: str) -> Entry | None:
-    """Return the entry of a module whose member went: it may have become a package, or a module without source."""
+    """Return the entry that an import finds now: a module may have become a package, or one without source."""
     directory = path.rpartition("/")[0]
     if path.rpartition("/")[2].startswith("__init__."):
         directory = directory.rpartition("/")[0]

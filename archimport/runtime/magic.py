@@ -41,9 +41,9 @@ def kind_of(header: bytes, magics: tuple[tuple[str, int, bytes], ...]) -> str | 
 
 
 def was(file: str, header: bytes, stream: BinaryIO) -> str | None:
-    """Return what a damaged file was, as what is left of it tells: to open it raises, where to pass it over would not.
+    """Return the kind of store that a damaged file was; None if nothing shows one. To open it raises, as it should.
 
-    Half of a magic is enough, or the comment at the end of a bundle. A name tells only of a file with nothing in it.
+    Half of a magic is enough, or the comment at the end of a bundle. The name counts only if the file has nothing in it.
     """
     half = [kind for kind, offset, magic in OURS if _is_half(header[offset : offset + len(magic)], magic)]
     if "bundle" in half:

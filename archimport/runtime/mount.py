@@ -8,7 +8,7 @@ from _frozen_importlib_external import PathFinder
 
 from archimport.runtime.entries import (
     discard_unmounted,
-    drop_modules_of_ours,
+    drop_own_imports,
     forget_finders,
     put_on_path,
     take_off_path,
@@ -145,7 +145,8 @@ class Mount:
         from archimport.runtime.reloading import reload_changed  # deferred: loads importlib.util
 
         try:
-            changes.changed = tuple(sorted({*changes.changed, *reload_changed(self.store, changes.changed)}))
+            reloaded = reload_changed(self.store, changes.changed) - {*changes.added}
+            changes.changed = tuple(sorted({*changes.changed, *reloaded}))
         except BaseException:
             self.store.restore(before)
             self._forget(changes)
@@ -198,8 +199,7 @@ def mount(source: str | os.PathLike[str] | Store | Engine, /, *, position: int =
             raise
         forget_finders(store.location)
         if put_on_path(entry, position, store):
-            if not position:  # else what is before it on the path may have been meant
-                drop_modules_of_ours(store, folder, before)
+            drop_own_imports(store, folder, before)
             return Mount(entry, store)
 
 

@@ -26,18 +26,33 @@ if TYPE_CHECKING:
 CACHE = "stevedore._cache"
 
 
+class _PatchingLoader:
+    """The loader of a module that is patched once it was executed; then it is the original's."""
+
+    def __init__(self, loader: Any, patch: Callable[[ModuleType], None]) -> None:
+        self._loader = loader
+        self._patch = patch
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._loader, name)
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        """Let the original do it."""
+        module: ModuleType | None = self._loader.create_module(spec)
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Execute the module as its original loader does, and patch it."""
+        module.__spec__.loader = module.__loader__ = self._loader  # type: ignore[union-attr]  # it has one by now
+        self._loader.exec_module(module)
+        self._patch(module)
+
+
 def patching_spec(path: Sequence[str] | None, patch: Callable[[ModuleType], None]) -> ModuleSpec | None:
     """Return the spec by which stevedore's cache is imported and patched."""
     spec = PathFinder.find_spec(CACHE, path)
-    loader: Any = spec and spec.loader
-    if loader is not None:
-
-        def exec_module(module: ModuleType) -> None:
-            del loader.exec_module  # this, on the instance
-            loader.exec_module(module)
-            patch(module)
-
-        loader.exec_module = exec_module
+    if spec is not None and spec.loader is not None:
+        spec.loader = _PatchingLoader(spec.loader, patch)  # type: ignore[assignment]  # as loaders are
     return spec
 
 

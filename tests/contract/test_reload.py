@@ -100,6 +100,16 @@ def test_module_that_became_a_package(changing: Place) -> None:
     assert sys.modules["other"].__path__ == [f"{changing.mounted.path_entry}/other"]
 
 
+def test_package_that_comes_before_a_module(changing: Place) -> None:
+    put(changing, {**OLD, "other": {"__init__.py": "runs = 7\n"}})
+    changing.mounted.refresh()
+    if changing.kind == "memory":
+        importlib.invalidate_caches()
+    changes = changing.mounted.refresh(reload=True)
+    assert sys.modules["other"].runs == 7
+    assert not set(changes.added) & set(changes.changed)
+
+
 @pytest.mark.parametrize("look", LOOKS)
 def test_watch_calls_back_whoever_has_looked(changing: Place, look: Callable[[Place], None]) -> None:
     if changing.kind == "memory":
@@ -139,6 +149,65 @@ def test_watch_calls_back_once(changing: Place) -> None:
     with changing.mounted.watch(lambda: calls.append(1), interval=0.05):
         assert waited.wait(60)
     assert calls == [1]
+
+
+def test_change_during_a_callback(changing: Place) -> None:
+    """It is told by another callback, though somebody has made the store look again meanwhile."""
+    if changing.kind == "memory":
+        pytest.skip("this store does not say that there is something newer")
+    newest = {**OLD, "base.py": "value = 3\n"}
+    seen: list[int] = []
+    called = threading.Event()
+
+    def follow() -> None:
+        changing.mounted.refresh(reload=True)
+        seen.append(sys.modules["user"].value)
+        if seen == [2]:
+            put(changing, newest)
+            by_invalidate_caches(changing)
+        if seen[-1] == 3:
+            called.set()
+
+    put(changing, NEW)
+    with changing.mounted.watch(follow, interval=0.05):
+        assert called.wait(60)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_watches_that_begin_and_end_beside_a_fork(tmp_path) -> None:
+    """A fork waits for all of them no longer than for one, and lets go of just those that it has paused."""
+    place = Place("zip", tmp_path)
+    place.add(OLD)
+    in_callback, may_end = threading.Event(), threading.Event()
+
+    def slow() -> None:
+        in_callback.set()
+        may_end.wait(60)
+
+    put(place, NEW)
+    first = place.mounted.watch(slow, interval=0.05)
+    second = place.mounted.watch(print, interval=0.05)
+    assert in_callback.wait(60)
+    third = []
+
+    def beside() -> None:
+        second.stop()
+        third.append(place.mounted.watch(print, interval=0.05))
+        may_end.set()
+
+    thread = threading.Timer(0.2, beside)
+    thread.start()
+    child = os.fork()
+    if not child:
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    thread.join(60)
+    for watch in (first, second, *third):
+        stopper = threading.Thread(target=watch.stop, daemon=True)
+        stopper.start()
+        stopper.join(60)
+        assert not stopper.is_alive()
 
 
 #: Forks as servers do which load the app first; the children say when they have the new content.

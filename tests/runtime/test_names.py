@@ -57,10 +57,32 @@ def test_modules_of_a_bundle_named_as_what_starts_it(tmp_path: Path) -> None:
     assert "own" in expected
 
 
-def test_stores_behind_the_standard_library_leave_it_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_there", [True, False], ids=["on the path before", "mounted behind"])
+def test_stores_behind_the_standard_library_leave_it_alone(is_there: bool, tmp_path: Path) -> None:
     store = STORES["sqlite"](TREE, tmp_path / "x")
-    code = f"import sys; sys.path.append({ROOT!r}); import archimport; archimport.mount(sys.argv[1], position=99); import datetime, sqlite3; print(hasattr(datetime, 'whose'))"
-    assert run("-c", code, str(store)) == "False\n"
+    code = f"""
+import sys
+sys.path.append({ROOT!r})
+if {is_there}:
+    sys.path.append(sys.argv[1])
+import archimport
+archimport.mount(sys.argv[1], position={0 if is_there else 99})
+names = [name for name in ("datetime", "sqlite3") if name in sys.modules]
+import datetime, sqlite3
+print(names, hasattr(datetime, "whose"))
+"""
+    assert run("-c", code, str(store)) == "['datetime', 'sqlite3'] False\n"
+
+
+def test_odd_member_named_as_what_opens_the_store(tmp_path: Path) -> None:
+    """It is refused when it is imported, not when the archive is mounted."""
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+        link = zipfile.ZipInfo("struct.py")
+        link.create_system, link.external_attr = 3, 0o120777 << 16
+        archive.writestr(link, "elsewhere.py")
+        archive.writestr("good.py", "print('good')\n")
+    code = f"import sys; sys.path.append({ROOT!r}); import archimport; archimport.mount(sys.argv[1]); import good"
+    assert run("-c", code, str(tmp_path / "x.zip")) == "good\n"
 
 
 @pytest.mark.skipif(sys.version_info >= (3, 14), reason="the interpreter has zstd")
