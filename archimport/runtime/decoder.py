@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 #: Where decoders lie in a store, each under the file name that its interpreter and platform look for.
 DECODERS = f"{OWN}decoder/"
-#: In bytes: those that there are have less than one MiB.
+#: In bytes; today's decompressors have less than one MiB.
 _MAX_DECOMPRESSOR = 16 << 20
 
 

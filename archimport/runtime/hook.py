@@ -99,7 +99,7 @@ class Postponed:
         self.path = entry
 
     def find_spec(self, fullname: str, target: ModuleType | None = None) -> ModuleSpec | None:
-        """Return what the finder returns that the entry has by now; as long as it has none of ours, another hook's."""
+        """Ask the finder that the entry has by now: ours if it can be opened, else that of another hook."""
         if is_waited_for(self.path):
             with Alone():  # our hook would wait, too
                 finder = self._finder()

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     _Names = list[str]  # `list` is a method below
 
-#: What the directories that paths imply may take: their lengths, and what each takes beside its name.
+#: In bytes: how much memory the directories that paths imply may take, and how much each takes beside its name.
 MAX_DIRECTORIES, _DIRECTORY = 64 << 20, 64
 
 

@@ -43,7 +43,7 @@ def kind_of(header: bytes, magics: tuple[tuple[str, int, bytes], ...]) -> str | 
 def was(file: str, header: bytes, stream: BinaryIO) -> str | None:
     """Return the kind of store that a damaged file was; None if nothing shows one. To open it raises, as it should.
 
-    Half of a magic is enough, or the comment at the end of a bundle. The name counts only if the file has nothing in it.
+    Half of a magic is enough, or the comment at the end of a bundle. The name counts only for a file without content.
     """
     half = [kind for kind, offset, magic in OURS if _is_half(header[offset : offset + len(magic)], magic)]
     if "bundle" in half:

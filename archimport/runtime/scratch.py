@@ -42,7 +42,7 @@ def scratch_folder(name: str) -> str:
 
 
 def _is_ours(folder: str, made: os.stat_result) -> bool:
-    """Return whether a directory is still there: after one who deletes by age, somebody else may make another one."""
+    """Return whether a directory is still the one that was made: a cleaner may delete it, and another user make it."""
     try:
         status = os.lstat(folder)
     except OSError:

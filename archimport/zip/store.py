@@ -171,7 +171,7 @@ class ZipStore(Store):
             raise LimitError("member does not fit into memory", store=self.location, member=member.path) from None
 
     def _read_anew(self, path: str, damage: ArchimportError) -> bytes:
-        """Return what the file has at `path` now, since reading what it had raised `damage`; that if it is gone."""
+        """Return the content at `path` of the file that is there now; raise `damage` of the old one if none is."""
         try:
             self._look_again()
             found = self._opened.index.lookup(path)
