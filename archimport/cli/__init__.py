@@ -63,6 +63,9 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line: exit status 0 done, 1 a typed error in one line on stderr, 2 usage."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started this
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - until the end
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
             stream.reconfigure(errors="backslashreplace")  # names may have what no terminal shows

@@ -18,7 +18,7 @@ APPLICATION_ID_OFFSET, APPLICATION_ID = 68, b"ARCI"
 TAIL_COMMENT = b"tail of an archimport bundle"
 #: How the names of bundles end. A bundle is known by its magic; a name tells only of what is gone or empty.
 SUFFIX = ".arc"
-_SQLITE = b"SQLite format 3\0"
+_SQLITE, _SQLITE_HEADER = b"SQLite format 3\0", 100
 #: The first bytes of a file say what it is: (kind, offset, what stands there). These make a bare path entry ours,
 OURS = (("bundle", BUNDLE_MAGIC_OFFSET, BUNDLE_MAGIC), ("sql", APPLICATION_ID_OFFSET, APPLICATION_ID))
 #: and these only what a person named.
@@ -26,6 +26,7 @@ OTHERS = (
     ("sql", 0, _SQLITE),
     ("zip", 0, b"PK\x03\x04"),
     ("zip", 0, b"PK\x05\x06"),
+    ("zip", 0, b"PK\x07\x08"),  # written in parts: there may be one alone
     ("zip", 0, b"#!"),  # a zip that runs; the zip's own parser decides
 )
 #: In bytes: as much of a file is read to recognise it.
@@ -48,7 +49,7 @@ def was(file: str, header: bytes, stream: BinaryIO) -> str | None:
     half = [kind for kind, offset, magic in OURS if _is_half(header[offset : offset + len(magic)], magic)]
     if "bundle" in half:
         return "bundle"
-    is_named, is_launched = file.endswith(SUFFIX), header.startswith(b"#!")
+    is_named, is_launched = file.lower().endswith(SUFFIX), header.startswith(b"#!")
     if is_named and (not header.strip(b"\0") or (is_launched and len(header) < SNIFFED)):
         return "bundle"
     if is_named or is_launched:
@@ -56,7 +57,8 @@ def was(file: str, header: bytes, stream: BinaryIO) -> str | None:
         stream.seek(max(0, end - len(TAIL_COMMENT)))
         if stream.read() == TAIL_COMMENT:
             return "bundle"
-    return "sql" if half and header.startswith(_SQLITE) else None
+    is_sqlite = header.startswith(_SQLITE)
+    return "sql" if is_sqlite and (half or len(header) < _SQLITE_HEADER) else None
 
 
 def _is_half(found: bytes, magic: bytes) -> bool:

@@ -87,4 +87,8 @@ def _warn(refused: UntrustedError) -> None:
     import warnings  # deferred: not where all is well
 
     remedy = f" ({refused.remedy})" if refused.remedy else ""
-    warnings.warn(f"the cache is not used, each start extracts again: {refused}{remedy}", RuntimeWarning, stacklevel=1)
+    text = f"the cache is not used, each start extracts again: {refused}{remedy}"
+    try:
+        warnings.warn(text, RuntimeWarning, stacklevel=1)
+    except RuntimeWarning:  # `-W error` is for faults of the program
+        return

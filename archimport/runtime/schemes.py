@@ -146,13 +146,14 @@ def _recognise_file(path: str, *, bare: bool) -> Request | None:
 
 def _gone(path: str) -> Request | None:
     """Return how to open a bundle that is not there, which raises; only the name tells that it was one."""
-    if not any(name.endswith(SUFFIX) for name in path.replace(os.sep, "/").split("/")):
+    if SUFFIX not in path.lower():
         return None
-    outer, name = os.path.abspath(path), ""
-    while not os.path.exists(outer):
-        missing = outer
-        outer, name = os.path.split(outer)
-    return file_request("bundle", missing) if name.endswith(SUFFIX) else None
+    parts = os.path.abspath(path).split(os.sep)
+    for end in range(1, len(parts) + 1):
+        outer = os.sep.join(parts[:end])
+        if outer.lower().endswith(SUFFIX) and not os.path.exists(outer):
+            return file_request("bundle", outer)
+    return None
 
 
 def file_request(kind: str, file: str, folder: str = "") -> Request:

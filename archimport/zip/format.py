@@ -23,6 +23,7 @@ MAX_DIRECTORY = 256 << 20
 #: How much content is compared to see whether names that occur twice have the same.
 _MAX_COMPARED = 64 << 20
 
+_PART = b"PK\x07\x08"
 END = struct.Struct("<4s4H2LH")
 END64_LOCATOR = struct.Struct("<4sLQL")
 END64 = struct.Struct("<4sQ2H2L4Q")
@@ -61,7 +62,8 @@ def read_rows(read: Read, directory: Directory) -> list[Member]:
     members = list(_rows(read(directory.start, directory.length), directory))
     _set_spans(members, directory.start)
     first = min((member.offset for member in members), default=directory.start)
-    if first and read(0, 2) != b"#!":
+    is_part = first == len(_PART) and read(0, first) == _PART  # the only one, of what was to be split (8.5.3)
+    if first and not is_part and read(0, 2) != b"#!":
         raise FormatError(f"{first} bytes before the first member")
     return members
 

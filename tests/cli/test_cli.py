@@ -475,3 +475,13 @@ def test_help_lists_every_command() -> None:
     for name in ("pack", "run", "ls", "info", "cat", "extract", "verify"):
         assert f"  {name}" in text
         assert archimport(name, "--help").returncode == 0
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a shell closes streams")
+@pytest.mark.parametrize("closed", ["2>&-", ">&-", ">&- 2>&-"])
+def test_streams_may_be_closed(closed: str, tmp_path: Path) -> None:
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "m.py").write_text("x = 1\n")
+    command = f"{sys.executable} -m archimport pack src -o x.arc {closed}"
+    assert subprocess.run(command, shell=True, cwd=tmp_path, check=False, capture_output=True).returncode == 0
+    assert (tmp_path / "x.arc").exists()

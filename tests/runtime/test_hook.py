@@ -519,6 +519,26 @@ def test_damaged_bundle_on_the_path_is_not_passed_over(damage: str, inside: str,
         archimport.mount(file)
 
 
+@pytest.mark.parametrize("gone", ["nowhere/store.arc", "STORE.ARC", "store.arc/pkg"])
+def test_bundle_that_is_gone_with_its_directory(gone: str, tmp_path: Path) -> None:
+    write_tree({"mod.py": ""}, tmp_path)
+    archimport.install()
+    sys.path[:0] = [f"{tmp_path}/{gone}", str(tmp_path)]
+    with pytest.raises(archimport.StoreUnavailable, match="(?i)store.arc"):
+        importlib.import_module("mod")
+
+
+@pytest.mark.parametrize("size", [16, 60, 99])
+def test_database_that_is_cut(size: int, tmp_path: Path) -> None:
+    file = Path(build_sqlite(TREE, tmp_path / "store"))
+    file.write_bytes(file.read_bytes()[:size])
+    write_tree({"mod.py": ""}, tmp_path / "next")
+    archimport.install()
+    sys.path[:0] = [str(file), str(tmp_path / "next")]
+    with pytest.raises(archimport.ArchimportError):
+        importlib.import_module("mod")
+
+
 @pytest.mark.parametrize("scheme", ["bundle", "zip", "sqlite"])
 @pytest.mark.parametrize("damage", ["cut", "zeros", "empty", "gone"])
 def test_damaged_url_on_the_path_is_not_passed_over(scheme: str, damage: str, tmp_path: Path) -> None:

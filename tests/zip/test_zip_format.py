@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import struct
 import subprocess
@@ -529,3 +530,15 @@ def test_archive_that_holds_the_module_that_would_read_it(method: int, name: str
     code = f"import sys; sys.path.append({ROOT!r}); import archimport; archimport.mount({str(path)!r}); import mod; print(mod.value)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout == "1\n", done.stderr
+
+
+def test_the_only_part_of_what_was_to_be_split(tmp_path: Path) -> None:
+    """Info-ZIP's `zip -s` writes the mark of parts first, and counts it in offsets."""
+    stream = io.BytesIO()
+    stream.write(b"PK\x07\x08")
+    with zipfile.ZipFile(stream, "a") as archive:
+        archive.writestr("mod.py", "value = 1\n")
+    assert read_all(stream.getvalue()) == {"mod.py": b"value = 1\n"}
+    (tmp_path / "x.zip").write_bytes(stream.getvalue())
+    archimport.mount(tmp_path / "x.zip")
+    assert importlib.import_module("mod").value == 1
