@@ -34,14 +34,9 @@ def address_on_channel(database: str, channel: str | None) -> Address:
 
 def check_order(database: str, inputs: Sequence[str]) -> None:
     """Raise ConfigError if the database is a directory, or if one of the inputs is a database instead."""
-    named = next(filter(_is_database, inputs), None)
-    if split_scheme(database) or _is_database(database) or not (named or os.path.isdir(database)):
-        return
-    url = "URL" if named is None or split_scheme(named) else named  # a URL may hold a password
-    sources = " ".join([database, *[text for text in inputs if text != named]])
-    raise ConfigError(
-        f"{database!r} is no database", hint=f"the database comes first: archimport publish {url} {sources}"
-    )
+    is_misplaced = any(map(_is_database, inputs)) or os.path.isdir(database)
+    if is_misplaced and not (split_scheme(database) or _is_database(database)):
+        raise ConfigError("the first argument is no database", hint="write archimport publish URL PATH ...")
 
 
 def _is_database(text: str) -> bool:

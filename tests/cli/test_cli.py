@@ -23,6 +23,7 @@ from archimport.cli import cli
 from archimport.cli.store import split_release
 from archimport.runtime.errors import PackError
 
+SWAPPED = "error: the first argument is no database (write archimport publish URL PATH ...)\n"
 ROOT = str(Path(library.__file__).parents[1])
 TREE = {
     "app.py": "import sys\ndef main():\n    print('app', sys.argv)\n    return 4\n",
@@ -354,14 +355,13 @@ def test_pack_warns_of_pythons_without_a_decoder(tmp_path: Path, monkeypatch: py
         (["ls", "postgres://bob:hunter2@h/db"], 1, "password"),
         (["log", "postgresql+psycopg2cffi://127.0.0.1/y"], 1, "install it, or write postgresql+psycopg:// in the URL"),
         (["log", "mysql+mysqldb://127.0.0.1/y"], 1, "install it, or write mysql+pymysql:// in the URL"),
-        (["publish", ".", "p.db"], 1, "'.' is no database (the database comes first: archimport publish p.db .)"),
-        (["publish", ".", "p.db@dev"], 1, "archimport publish p.db@dev ."),
-        (["publish", ".", "click"], 1, "archimport publish URL ."),
-        (["publish", "."], 1, "archimport publish URL ."),
-        (["publish", "click", "sqlite:////x/p.db"], 1, "archimport publish URL click"),
-        (["publish", "x-1-py3-none-any.whl", "p.db"], 1, "archimport publish p.db x-1-py3-none-any.whl"),
-        (["publish", ".", "postgresql+psycopg://bob:hunter2@h/db"], 1, "archimport publish URL ."),
-        (["publish", ".", "sql:prod"], 1, "archimport publish URL ."),
+        (["publish", ".", "p.db"], 1, SWAPPED),
+        (["publish", ".", "p.db@dev"], 1, SWAPPED),
+        (["publish", "."], 1, SWAPPED),
+        (["publish", "click", "sqlite:////x/p.db"], 1, SWAPPED),
+        (["publish", ".", "postgresql+psycopg://bob:hunter2@h/db"], 1, SWAPPED),
+        (["publish", "x @ https://bob:hunter2@h/x-1-py3-none-any.whl", "p.db"], 1, SWAPPED),
+        (["publish", ".", "sql:prod"], 1, SWAPPED),
         (["publish", "p.db"], 1, "nothing to pack"),
         (["ls", "/dev/null"], 1, "not a regular file"),
         (["ls", ""], 1, "error"),
