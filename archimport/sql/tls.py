@@ -74,7 +74,8 @@ def _tell_mariadb(url: URL) -> Told:
 
 
 def _tell_mysqlconnector(url: URL) -> Told:
-    return _with_authorities(url), {"ssl_verify_cert": True, "ssl_verify_identity": True}
+    """Say all that a file of options could say: arguments win over it."""
+    return _with_authorities(url), {"ssl_disabled": False, "ssl_verify_cert": True, "ssl_verify_identity": True}
 
 
 def _tell_mssqlpython(url: URL) -> Told:
@@ -82,19 +83,11 @@ def _tell_mssqlpython(url: URL) -> Told:
 
 
 def _tell_pyodbc(url: URL) -> Told:
-    """Tell Microsoft's driver: others take these words and heed none. A raw connection string has to say all itself."""
-    raw = _text(url, "odbc_connect")
-    if raw is None:
-        is_told, url = True, _tell_mssqlpython(url)[0]
-        driver = _text(url, "driver") or ""
-    else:
-        parts = (part.strip().lower().partition("=") for part in reversed(raw.split(";")))
-        said = {key: value.strip("{}") for key, _, value in parts}  # the first one counts, which comes last here
-        is_told = all(said.get(key, "no") in values for key, values in _MSSQL_WORDS.items())
-        driver = said.get("driver", "")
-    if not (is_told and driver.lower().startswith("odbc driver ")):
+    """Tell Microsoft's driver: others take these words and heed none. A host without a database is a DSN's name."""
+    driver = _text(url, "driver") or ""
+    if not (url.host and url.database and driver.lower().startswith("odbc driver ")):
         raise _unverified(_PYODBC_SAYS)
-    return url, {}
+    return _tell_mssqlpython(url)
 
 
 def _tell_oracledb(url: URL) -> Told:
@@ -105,7 +98,10 @@ def _tell_oracledb(url: URL) -> Told:
 
 
 _LIBPQ = _Rule("write sslmode=verify-full in the URL", {"sslmode": frozenset(("verify-full",))}, _tell_libpq)
+_REFUSED: frozenset[str] = frozenset()
+#: Files of options may turn verifying off: the client's library reads them after its arguments.
 _MYSQL_WORDS = {
+    **dict.fromkeys(("default_file", "default_group", "read_default_file", "read_default_group"), _REFUSED),
     "ssl": _YES,
     "ssl_check_hostname": _YES,
     "ssl_disabled": _NO,
@@ -113,13 +109,17 @@ _MYSQL_WORDS = {
     "ssl_verify_cert": _YES,
     "ssl_verify_identity": _YES,
 }
-_PYODBC_SAYS = "name driver=ODBC Driver 18 for SQL Server, Encrypt=yes and TrustServerCertificate=no"
+_PYODBC_SAYS = "write mssql+pyodbc://user@HOST/DATABASE?driver=ODBC Driver 18 for SQL Server&Encrypt=yes"
 _ORACLE_SAYS = "write oracle+oracledb://user@?dsn=tcps%3A%2F%2FHOST%2FSERVICE"
 _MSSQL_WORDS = {"encrypt": _YES | {"mandatory", "strict"}, "trustservercertificate": _NO}
+#: A string of ODBC, or a name or a file of one, may say anything.
+_PYODBC_WORDS = {**_MSSQL_WORDS, **dict.fromkeys(("dsn", "filedsn", "odbc_connect"), _REFUSED)}
 
 
 def _mysql(tell: Callable[[URL], Told]) -> _Rule:
-    return _Rule("write ssl_ca=FILE in the URL, and nothing that turns verifying off", _MYSQL_WORDS, tell)
+    return _Rule(
+        "write ssl_ca=FILE in the URL, and no file of options; nothing may turn verifying off", _MYSQL_WORDS, tell
+    )
 
 
 #: By SQLAlchemy's name for the driver.
@@ -133,7 +133,7 @@ _RULES = {
     "mariadbconnector": _mysql(_tell_mariadb),
     "mysqlconnector": _mysql(_tell_mysqlconnector),
     "mssqlpython": _Rule("write Encrypt=yes in the URL", _MSSQL_WORDS, _tell_mssqlpython),
-    "mssql+pyodbc": _Rule(_PYODBC_SAYS, _MSSQL_WORDS, _tell_pyodbc),
+    "mssql+pyodbc": _Rule(_PYODBC_SAYS, _PYODBC_WORDS, _tell_pyodbc),
     "pymssql": _Rule("pymssql cannot be told: name mssql+pyodbc", {}, None),
     "oracledb": _Rule(_ORACLE_SAYS, {"ssl_server_dn_match": _YES}, _tell_oracledb),
 }

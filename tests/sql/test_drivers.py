@@ -87,7 +87,7 @@ def connect_arguments(text: str) -> dict[str, object]:
 
 
 LIBPQ = {"sslmode": "verify-full", "sslrootcert": "system"}
-CONNECTOR = {"ssl_verify_cert": True, "ssl_verify_identity": True, "ssl_ca": "/ca.pem"}
+CONNECTOR = {"ssl_disabled": False, "ssl_verify_cert": True, "ssl_verify_identity": True, "ssl_ca": "/ca.pem"}
 ODBC = "mssql+pyodbc://u@db.example.com/app?driver=ODBC+Driver+18+for+SQL+Server"
 RAW = "mssql+pyodbc:///?odbc_connect=Driver%3D%7BODBC+Driver+18+for+SQL+Server%7D%3BServer%3Ddb.example.com"
 
@@ -113,7 +113,7 @@ RAW = "mssql+pyodbc:///?odbc_connect=Driver%3D%7BODBC+Driver+18+for+SQL+Server%7
         ("mssql+mssqlpython://u@db.example.com/app", {"odbc": "Encrypt=yes;TrustServerCertificate=no"}),
         (f"{ODBC}&Encrypt=yes", {"odbc": "Encrypt=yes;TrustServerCertificate=no"}),
         (ODBC, {"odbc": "Encrypt=yes;TrustServerCertificate=no"}),
-        (f"{RAW}%3BEncrypt%3Dyes", {"odbc": "Encrypt=yes"}),
+        ("mysql+mysqlconnector://db.example.com/app?ssl_ca=/ca.pem&option_files=x.cnf", CONNECTOR),
         ("oracle+oracledb://u@/?dsn=tcps%3A%2F%2Fdb.example.com%2Fapp", {"ssl_server_dn_match": True}),
     ],
 )
@@ -147,11 +147,18 @@ def test_verifying_by_a_context(driver: str) -> None:
         ("mysql+mysqlconnector://db.example.com/app?ssl_verify_cert=false", "ssl_ca=FILE"),
         ("mariadb+mariadbconnector://db.example.com/app?ssl_verify_cert=0", "ssl_ca=FILE"),
         (f"{ODBC}&Encrypt=no", "Encrypt=yes"),
-        (f"{ODBC}&Encrypt=yes&trustServerCertificate=yes", "TrustServerCertificate=no"),
+        (f"{ODBC}&Encrypt=yes&trustServerCertificate=yes", "Encrypt=yes"),
         ("mssql+pyodbc://u@db.example.com/app?driver=FreeTDS&Encrypt=yes", "ODBC Driver 18"),
         ("mssql+pyodbc://u@dsn", "ODBC Driver 18"),
-        (RAW, "Encrypt=yes"),
-        (f"{RAW}%3BEncrypt%3Dyes%3BTrustServerCertificate%3Dyes", "TrustServerCertificate=no"),
+        ("mssql+pyodbc://u@dsn?driver=ODBC+Driver+18+for+SQL+Server", "ODBC Driver 18"),
+        (f"{ODBC}&dsn=x", "ODBC Driver 18"),
+        (f"{ODBC}&FileDSN=x", "ODBC Driver 18"),
+        (f"{RAW}%3BEncrypt%3Dyes%3BTrustServerCertificate%3Dno", "HOST/DATABASE"),
+        ("mysql+mysqldb://db.example.com/app?ssl_ca=/c&read_default_file=x.cnf", "no file of options"),
+        ("mysql+mysqldb://db.example.com/app?ssl_ca=/c&read_default_group=x", "no file of options"),
+        ("mysql+pymysql://db.example.com/app?ssl_ca=/c&read_default_file=x.cnf", "no file of options"),
+        ("mariadb+mariadbconnector://db.example.com/app?ssl_ca=/c&default_file=x.cnf", "no file of options"),
+        ("mariadb+mariadbconnector://db.example.com/app?ssl_ca=/c&default_group=x", "no file of options"),
         ("mssql+mssqlpython://u@db.example.com/app?Encrypt=optional", "Encrypt=yes"),
         ("mssql+pymssql://u@db.example.com/app", r"mssql\+pyodbc"),
         ("oracle+oracledb://u@db.example.com/?service_name=app", "tcps"),
