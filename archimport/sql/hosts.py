@@ -17,11 +17,16 @@ _LOOPBACK = frozenset(("", "localhost", "127.0.0.1", "::1"))
 #: Keys of a query, in lower case, that name servers in a way of their own, and variables that do the same for libpq.
 _ELSEWHERE = frozenset(
     (
+        "addr",
+        "address",
         "conninfo",
         "default_file",
         "default_group",
         "dsn",
         "failover",
+        "failover_partner",
+        "filedsn",
+        "network",
         "odbc_connect",
         "option_files",
         "read_default_file",

@@ -213,6 +213,11 @@ def test_asynchronous_drivers(url: str, named: str) -> None:
         ("mysql+mysqlconnector://localhost/app?option_files=my.cnf", False),
         ("mariadb+mariadbconnector://localhost/app?default_file=my.cnf", False),
         ("mssql+pyodbc:///?odbc_connect=Server%3Dlocalhost", False),
+        ("mssql+pyodbc://localhost/app?driver=x&Addr=db.example.com", False),
+        ("mssql+pyodbc://localhost/app?driver=x&Address=db.example.com", False),
+        ("mssql+pyodbc://localhost/app?driver=x&Network=DBMSSOCN", False),
+        ("mssql+pyodbc://localhost/app?driver=x&Failover_Partner=db.example.com", False),
+        ("mssql+pyodbc://localhost/app?FileDSN=x", False),
     ],
 )
 def test_which_server_is_this_machine(url: str, is_here: bool) -> None:
