@@ -17,7 +17,7 @@ from archimport.runtime.errors import ConfigError
 from archimport.sql.config import password_of
 from archimport.sql.database import CONNECT_LIMIT, STATEMENT_LIMIT, WRITING_LIMIT
 from archimport.sql.drivers import DRIVERS, Driver
-from archimport.sql.hosts import must_verify
+from archimport.sql.hosts import check_string, must_verify
 from archimport.sql.limits import end_in_time, limit_statements
 from archimport.sql.tls import verified
 
@@ -74,6 +74,7 @@ def _made(url: URL, address: Address, limit: int, *, reading: bool) -> Engine:
     if dialect.is_async:
         named = _DRIVER_FOR.get(url.get_backend_name(), "the synchronous one")
         raise ConfigError("an import cannot await an asynchronous driver", hint=f"name {named}:// in the URL")
+    check_string(url, dialect.driver)
     known = DRIVERS.get(dialect.driver, Driver())
     arguments = known.arguments(limit)
     if must_verify(url, address):

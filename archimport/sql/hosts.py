@@ -6,6 +6,8 @@ import os
 import re
 from typing import TYPE_CHECKING
 
+from archimport.runtime.errors import ConfigError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -36,6 +38,8 @@ _ELSEWHERE = frozenset(
         "servicefile",
     )
 )
+#: Drivers that SQLAlchemy makes a connection string for; its older versions quote no key there and no name of a driver.
+_BY_STRING = frozenset(("mssqlpython", "pyodbc"))
 _ELSEWHERE_VARIABLES = ("PGSERVICE", "PGSERVICEFILE")
 
 
@@ -47,11 +51,20 @@ def must_verify(url: URL, address: Address) -> bool:
     return not (address.settings.get("allow_insecure") or _is_this_machine(url))
 
 
+def check_string(url: URL, driver: str) -> None:
+    """Raise ConfigError for a URL whose keys, or name of an ODBC driver, would say more in a connection string."""
+    if driver not in _BY_STRING:
+        return
+    named = [name for key in url.query if key.lower() == "driver" for name in _listed(url, key)]
+    if not all(re.fullmatch(r"\w+( \w+)*", key, re.ASCII) for key in url.query) or re.search("[{};]", "".join(named)):
+        raise ConfigError("a key or the driver of the URL holds signs that part a connection string")
+
+
 def _is_this_machine(url: URL) -> bool:
     """Return whether every host is a loopback address, a socket or a file; an empty one is the driver's default."""
     if url.get_backend_name() == "sqlite":
         return True
-    if any(key.lower() in _ELSEWHERE for key in url.query):
+    if any(key.lower().replace(" ", "_") in _ELSEWHERE for key in url.query):
         return False
     is_libpq = url.get_driver_name().startswith("psycopg")
     if is_libpq and any(os.environ.get(name) for name in _ELSEWHERE_VARIABLES):

@@ -174,6 +174,24 @@ def test_verifying_cannot_be_told(url: str, hint: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "query",
+    [
+        "x;Server=db.example.com;y=1",
+        "driver=x%7D;Server%3Ddb.example.com;y%3D%7Bz",
+        "driver=x;Server%3Ddb.example.com",
+        "driver=x&driver=%7By",
+        "x%3Dy%7D=1",
+        "Server%20=db.example.com",
+    ],
+)
+@pytest.mark.parametrize("dialect", ["mssql+pyodbc", "mssql+mssqlpython", "mysql+pyodbc"])
+@pytest.mark.parametrize("host", ["localhost", "db.example.com"])
+def test_keys_that_part_a_connection_string(host: str, dialect: str, query: str) -> None:
+    with pytest.raises(archimport.ConfigError, match="signs that part a connection string"):
+        create_engine(of_url(f"{dialect}://{host}/app?{query}"), reading=True)
+
+
+@pytest.mark.parametrize(
     ("url", "named"),
     [
         ("postgresql+asyncpg://db.example.com/app", r"postgresql\+psycopg://"),
