@@ -20,7 +20,7 @@ from archimport.sql import tables
 from archimport.sql.database import WRITING_LIMIT
 from archimport.sql.engine import connected, create_engine, default_schema
 from archimport.sql.schema import VERSION
-from archimport.sql.translate import translated
+from archimport.sql.translate import codes_of, translated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,6 +39,8 @@ _LEVELS = {
     "mysql": "REPEATABLE READ",
     "mariadb": "REPEATABLE READ",
 }
+#: What PostgreSQL and its kin, and MySQL, say of a level that comes after another statement.
+_TOO_LATE = frozenset(("25001", 1568))
 
 
 @contextmanager
@@ -97,21 +99,24 @@ def is_there(address: Address) -> bool:
 def begun(engine: Engine, address: Address) -> Iterator[Connection]:
     """Begin a transaction in which our tables are those of the address's schema; ConfigError for an engine without.
 
-    Its first statement is sent a second time, and by another connection, if the server has closed a pooled one.
+    It begins a second time, by another connection, if the server has closed a pooled one; and at the level of its
+    engine, if a listener of that has sent a statement first, after which no level can be set.
     """
+    level = _LEVELS.get(engine.dialect.name)
     with ExitStack() as stack:
         try:
-            connection = stack.enter_context(_begun(engine, address))
+            connection = stack.enter_context(_begun(engine, address, level))
         except DBAPIError as exc:
-            if not exc.connection_invalidated:
+            is_too_late = bool(codes_of(exc) & _TOO_LATE)
+            if not (exc.connection_invalidated or is_too_late):
                 raise
-            connection = stack.enter_context(_begun(engine, address))
+            connection = stack.enter_context(_begun(engine, address, None if is_too_late else level))
         yield connection
 
 
 @contextmanager
-def _begun(engine: Engine, address: Address) -> Iterator[Connection]:
-    """Begin a transaction and say how it is isolated.
+def _begun(engine: Engine, address: Address, level: str | None) -> Iterator[Connection]:
+    """Begin a transaction and say how it is isolated, if that is to be another way than the engine's.
 
     Nothing is found by a search path in it: what it finds in PostgreSQL may be anybody's (CVE-2018-1058).
     """
@@ -121,7 +126,6 @@ def _begun(engine: Engine, address: Address) -> Iterator[Connection]:
             raise ConfigError("an engine in AUTOCOMMIT mode has no transactions", hint="hand over another engine")
         connection = plain.execution_options(schema_translate_map={None: schema}) if schema else plain
         with connection.begin():
-            level = _LEVELS.get(engine.dialect.name)
             connection.execute(text(f"SET TRANSACTION ISOLATION LEVEL {level}") if level else select(1))
             if engine.dialect.name == "postgresql":
                 limit = "" if address.engine else f"; SET LOCAL statement_timeout = {WRITING_LIMIT * 1000}"

@@ -122,6 +122,11 @@ def _passes(code: str | int) -> bool:
     return code in _PASSING_NUMBERS if isinstance(code, int) else len(code) == 5 and code[:2] in _PASSING_CLASSES
 
 
+def codes_of(exc: DBAPIError) -> set[str | int]:
+    """Return the SQLSTATE or the number of an error."""
+    return _said(exc.orig)[0]
+
+
 def _said(origin: BaseException | None) -> tuple[set[str | int], str]:
     """Return the codes and the text of a driver's error, wherever it has them."""
     first = next(iter(getattr(origin, "args", ())), None)

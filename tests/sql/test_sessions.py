@@ -112,6 +112,32 @@ def test_publishers_wait_for_each_other(kind: str, level: str, by: str) -> None:
     engine.dispose()
 
 
+@pytest.mark.parametrize("when", ["checkout", "begin"])
+@pytest.mark.parametrize("level", ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"])
+def test_transaction_that_a_listener_has_begun(kind: str, level: str, when: str) -> None:
+    """No level can be set any more: the engine's is kept."""
+    engine = sqlalchemy.create_engine(server_url(kind), isolation_level=level)
+
+    @event.listens_for(engine, when)
+    def ask(connection, *others) -> None:
+        if when == "begin":
+            connection.exec_driver_sql("SELECT version FROM archimport_format")
+        else:
+            cursor = connection.cursor()
+            if kind == "mysql":
+                cursor.execute("BEGIN")
+            cursor.execute("SELECT version FROM archimport_format")
+            cursor.fetchall()
+
+    address, channel = address_of(engine), f"begun-{when}-{level.lower().replace(' ', '-')}"
+    publish(server_url(kind), channel, "value = 1\n")
+    assert publish(engine, channel, f"value = {channel!r}\n").moved
+    assert history.rollback(address, channel).serial == 3
+    assert history.log(address, channel)
+    assert upgrade.upgrade(address) == (1, 1)
+    engine.dispose()
+
+
 @pytest.mark.parametrize("level", ["repeatable read", "serializable"])
 def test_publishers_wait_in_a_database_with_another_default(level: str) -> None:
     url = server_url("postgresql")
@@ -140,10 +166,11 @@ def test_safe_updates_of_mysql(by: str, monkeypatch: pytest.MonkeyPatch) -> None
     assert {releases[0], releases[2]} <= set(history.collect(address, days=0).releases)
     monkeypatch.setattr(upgrade, "VERSION", 2)
     monkeypatch.setitem(upgrade.STEPS, 1, lambda connection: None)
-    assert upgrade.upgrade(address) == (1, 2)
-    monkeypatch.setattr(upgrade, "VERSION", 1)
-    with sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool).begin() as connection:
-        connection.execute(text("UPDATE archimport_format SET version = 1"))
+    try:
+        assert upgrade.upgrade(address) == (1, 2)
+    finally:
+        with sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool).begin() as connection:
+            connection.execute(text("UPDATE archimport_format SET version = 1"))
 
 
 _OWN_NUMBER = {"postgresql": "SELECT pg_backend_pid()", "mysql": "SELECT connection_id()"}
