@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import delete, select
 
-from archimport.runtime.errors import ConfigError, ReleaseGone
+from archimport.runtime.errors import ConfigError, ReleaseGone, StoreUnavailable
 from archimport.runtime.store import Entry
 from archimport.sql import manifest, tables
 from archimport.sql.blobs import select_one
 from archimport.sql.schema import MAX_BATCH, check_channel
 from archimport.sql.transaction import now, reading, transaction
-from archimport.sql.writer import check_message, head_in, move
+from archimport.sql.writer import check_message, head_in, is_in_place, move
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -95,21 +95,35 @@ def rollback(address: Address, channel: str, release: int | None = None, message
     """
     check_channel(channel)
     check_message(message)
-    with transaction(address) as connection:
-        head = head_in(connection, channel)
-        if head.serial == 0:
-            raise ConfigError(f"there is no channel {channel!r}", store=address.place, hint="archimport channels")
-        target = release if release is not None else _before(connection, channel)
-        there = select(tables.release.c.release_id).where(tables.release.c.release_id == target)
-        if target is None or connection.scalar(there) is None:
-            raise ReleaseGone(
-                f"channel {channel!r} has no release {'before this one' if target is None else target}",
-                store=address.place,
-            )
-        serial = move(connection, channel, head, target, "rollback", message) if target != head.release else head.serial
-        table = tables.audit
-        last = select(*_EVENT).where(table.c.channel_name == channel, table.c.serial == serial)
-        return Event(*connection.execute(last).one())
+    done: tuple[Event, str] | None = None
+    try:
+        with transaction(address) as connection:
+            done = _rollback(connection, address, channel, release, message)
+    except StoreUnavailable:
+        if done is None or not is_in_place(address, channel, done[0].serial, done[1]):
+            raise
+    return done[0]
+
+
+def _rollback(
+    connection: Connection, address: Address, channel: str, release: int | None, message: str
+) -> tuple[Event, str]:
+    """Return what was done, and the digest of the release that the channel points to now."""
+    head = head_in(connection, channel)
+    if head.serial == 0:
+        raise ConfigError(f"there is no channel {channel!r}", store=address.place, hint="archimport channels")
+    target = release if release is not None else _before(connection, channel)
+    found = select(tables.release.c.manifest).where(tables.release.c.release_id == target)
+    digest = connection.scalar(found) if target is not None else None
+    if target is None or digest is None:
+        raise ReleaseGone(
+            f"channel {channel!r} has no release {'before this one' if target is None else target}",
+            store=address.place,
+        )
+    serial = move(connection, channel, head, target, "rollback", message) if target != head.release else head.serial
+    table = tables.audit
+    last = select(*_EVENT).where(table.c.channel_name == channel, table.c.serial == serial)
+    return Event(*connection.execute(last).one()), digest
 
 
 def _before(connection: Connection, channel: str) -> int | None:

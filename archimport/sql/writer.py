@@ -80,18 +80,18 @@ def publish(
                 raise _moved(head, channel)
             published = _publish(connection, head, channel, message, list(entries.values()), content, sources)
     except StoreUnavailable:
-        if published is None or not _is_in_place(address, published):
+        if published is None or not is_in_place(address, channel, published.serial, published.digest):
             raise
     return published
 
 
-def _is_in_place(address: Address, published: Published) -> bool:
+def is_in_place(address: Address, channel: str, serial: int, digest: str) -> bool:
     """Return whether a commit that seemed to fail went through: a connection or a disk may fail just after it."""
     try:
-        head = head_of(address, published.channel)
+        head = head_of(address, channel)
     except ArchimportError:
         return False
-    return (head.serial, head.manifest) == (published.serial, published.digest)
+    return (head.serial, head.manifest) == (serial, digest)
 
 
 def derive(address: Address, channel: str, pin: Pin, path: str, data: bytes) -> Pin:
@@ -103,12 +103,17 @@ def derive(address: Address, channel: str, pin: Pin, path: str, data: bytes) -> 
     kept = [entry for entry in pin.index.files() if path not in (entry.path, source_of(entry.path))]
     entries = [*kept, changed]
     content = manifest.render(entries)
-    with transaction(address) as connection:
-        head = head_in(connection, channel)
-        if head.manifest != pin.manifest.hex():
-            raise _moved(head, channel)
-        message = f"wrote {path}"[:LONGEST_NOTE]
-        new = _publish(connection, head, channel, message, entries, content, {changed.digest or b"": lambda: data})
+    new: Published | None = None
+    try:
+        with transaction(address) as connection:
+            head = head_in(connection, channel)
+            if head.manifest != pin.manifest.hex():
+                raise _moved(head, channel)
+            message = f"wrote {path}"[:LONGEST_NOTE]
+            new = _publish(connection, head, channel, message, entries, content, {changed.digest or b"": lambda: data})
+    except StoreUnavailable:
+        if new is None or not is_in_place(address, channel, new.serial, new.digest):
+            raise
     return Pin(manifest.ManifestIndex(content, is_checked=True), bytes.fromhex(new.digest), new.release, new.serial)
 
 

@@ -250,6 +250,35 @@ def test_nothing_is_done_twice(kind: str, when: str) -> None:
     engine.dispose()
 
 
+@pytest.mark.parametrize("how", ["publish", "write", "rollback"])
+def test_commit_whose_answer_is_lost(kind: str, how: str) -> None:
+    """What is done is no failure."""
+    url, channel = server_url(kind), f"answer-{how}"
+    for number in (1, 2):
+        publish(url, channel, f"value = {channel!r}, {number}\n")
+    engine = sqlalchemy.create_engine(url)
+    commit, writes = engine.dialect.do_commit, []
+    event.listen(engine, "before_cursor_execute", lambda *given: writes.append(given[2].startswith("UPDATE")))
+
+    def commit_and_fail(driver: object) -> None:
+        commit(driver)
+        if any(writes):
+            writes.clear()
+            raise engine.dialect.loaded_dbapi.OperationalError("lost")
+
+    engine.dialect.do_commit = commit_and_fail
+    if how == "publish":
+        assert publish(engine, channel, f"value = {channel!r}, 3\n").serial == 3
+    elif how == "write":
+        with archimport.mount(engine, channel=channel, writable=True) as mounted:
+            mounted.store.write("m.py", b"value = 4\n")
+            assert mounted.store.pin.serial == 3
+    else:
+        assert history.rollback(address_of(engine), channel).serial == 3
+    assert writer.head_of(address_of(url), channel).serial == 3
+    engine.dispose()
+
+
 @pytest.fixture
 def encoded(kind: str) -> Iterator[Callable[[str], str]]:
     """Make a database in some encoding, and give its URL."""
