@@ -199,9 +199,10 @@ class SqliteDatabase(Database):
             error.retryable = True
             return error
         if code in _DAMAGED:
-            if "no such " in str(exc) or "syntax error" in str(exc):
+            if str(exc).startswith(("no such table", "no such column")):
                 return NoTableError(f"{exc}", store=self.name, hint="archimport publish makes our tables")
-            return FormatError(f"the database is damaged: {exc}", store=self.name)
+            what = "cannot read the tables" if code == sqlite3.SQLITE_ERROR else "the database is damaged"
+            return FormatError(f"{what}: {exc}", store=self.name)
         error = StoreUnavailable(f"cannot read the database: {exc}", store=self.name)
         error.retryable = code in _BUSY and self._deadline[0] > time.monotonic()
         return error

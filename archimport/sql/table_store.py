@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from archimport.runtime.errors import ArchimportError, ConfigError, FormatError
+from archimport.runtime.errors import ArchimportError, ConfigError, FormatError, StoreUnavailable
 from archimport.runtime.index import MemberIndex
 from archimport.runtime.store import Changes, Snapshot, Store
 from archimport.sql.address import quoted
@@ -90,11 +90,22 @@ class TableStore(Store):
         self._move()
 
     def _read(self, work: Callable[[Query], Result]) -> Result:
+        is_asked = False
+
+        def ask(query: Query) -> Result:
+            nonlocal is_asked
+            is_asked = True
+            return work(query)
+
         try:
-            return self._database.read(work)
-        except NoTableError as exc:
-            raise ConfigError(f"cannot read such a table: {exc.message}", store=self.location) from None
+            return self._database.read(ask)
         except ArchimportError as exc:
+            if is_asked and self._where is not None and _is_refused(exc):
+                reason = f"cannot read the rows where {self._where[:60]!r}: {exc.message}"
+                hint = "check where=, a condition in the SQL of this database"
+                raise ConfigError(reason, store=self.location, hint=hint) from None
+            if isinstance(exc, NoTableError):
+                raise ConfigError(f"cannot read such a table: {exc.message}", store=self.location) from None
             exc.store = self.location
             raise
 
@@ -193,6 +204,11 @@ def _checked(where: str) -> str:
     if not isinstance(where, str) or not where.strip() or "\0" in where:
         raise ConfigError(f"not a condition in SQL: {str(where)[:60]!r}")
     return where
+
+
+def _is_refused(exc: ArchimportError) -> bool:
+    """Return whether a database that was reached would say the same again."""
+    return isinstance(exc, FormatError) or (isinstance(exc, StoreUnavailable) and not exc.retryable)
 
 
 def _revisions(rows: Iterable[tuple[object, ...]]) -> list[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
 
 #: SQLSTATEs of PostgreSQL and others, and numbers of MySQL: what is not there,
 _NO_TABLE = frozenset(("42P01", "42703", "42S02", "42S22", 1054, 1146))
-#: which condition of a mount is none: statements of ours are never wrong,
-_NO_CONDITION = frozenset(("42601", "42804", "42883", "22P02", 1064))
+#: which condition of a mount has no function of that name, or no sense, where drivers take that for an outage,
+_NO_SENSE = frozenset((1305, 1582, 1630, 3141, sqlite3.SQLITE_ERROR))
 #: which schema is not,
 _NO_SCHEMA = frozenset(("3F000",))
 #: which text the encoding of a database or of a column has no letters for,
@@ -32,7 +33,7 @@ _NOT_LET_IN = frozenset(("28000", "28P01", "3D000", 1045, 1049, 1698))
 _CONFLICT = frozenset(("40001", "40P01", 1213))
 #: and who cannot be written to.
 _READ_ONLY = frozenset(("25006", 1290, 1836))
-_NO_TABLE_TEXTS = ("no such table", "no such column", "syntax error")
+_NO_TABLE_TEXTS = ("no such table", "no such column")
 #: What makes a connection carry any text.
 _SPEAK = "connect with client_encoding=utf8 (PostgreSQL) or charset=utf8mb4 (MySQL)"
 #: Classes of SQLSTATEs that pass (connections, transactions, resources, locks, the server's operator), and numbers of
@@ -97,7 +98,7 @@ def _broken(exc: Exception, name: str) -> StoreUnavailable:
 def _translated(exc: DBAPIError, name: str, writing: bool) -> ArchimportError:
     codes, text = _said(exc.orig)
     reason = _first_line(text)
-    if codes & (_NO_TABLE | _NO_CONDITION) or any(said in reason for said in _NO_TABLE_TEXTS):
+    if codes & _NO_TABLE or any(said in reason for said in _NO_TABLE_TEXTS):
         return NoTableError(reason, store=name, hint="archimport publish makes our tables")
     if codes & _NO_SCHEMA:
         return ConfigError(reason, store=name, hint="an administrator makes schemas: CREATE SCHEMA")
@@ -112,9 +113,9 @@ def _translated(exc: DBAPIError, name: str, writing: bool) -> ArchimportError:
         return ConflictError("somebody else published at this moment", store=name, hint="try again")
     way_out = "publish to the primary, not to a replica" if codes & _READ_ONLY else None
     error = StoreUnavailable(f"cannot use the database: {type(exc.orig).__name__}: {reason}", store=name, hint=way_out)
-    is_let_in = not (codes & _NOT_LET_IN or any(said in text for said in _NOT_LET_IN_TEXTS))
+    is_lasting = bool(codes & (_NOT_LET_IN | _NO_SENSE)) or any(said in text for said in _NOT_LET_IN_TEXTS)
     is_outage = exc.connection_invalidated or isinstance(exc, OperationalError | InterfaceError)
-    error.retryable = is_let_in and (is_outage or any(map(_passes, codes)))
+    error.retryable = not is_lasting and (is_outage or any(map(_passes, codes)))
     return error
 
 
@@ -131,7 +132,10 @@ def _said(origin: BaseException | None) -> tuple[set[str | int], str]:
     """Return the codes and the text of a driver's error, wherever it has them."""
     first = next(iter(getattr(origin, "args", ())), None)
     fields = first if isinstance(first, dict) else {"C": first, "M": str(origin)}  # pg8000 has a dictionary
-    codes = [fields.get("C"), *(getattr(origin, name, None) for name in ("sqlstate", "pgcode", "errno"))]
+    codes = [
+        fields.get("C"),
+        *(getattr(origin, name, None) for name in ("sqlstate", "pgcode", "errno", "sqlite_errorcode")),
+    ]
     return {code for code in codes if isinstance(code, str | int)}, str(fields.get("M"))
 
 

@@ -427,10 +427,36 @@ if __name__ == "__main__":
     assert done.stdout == "['one'] ['one']\n", done.stderr
 
 
-@pytest.mark.parametrize("where", ["", " ", "nowhere = 1", "updated_at = ", "updated_at = 1)", "\0", 7])
+@pytest.mark.parametrize("where", ["", " ", "\0", 7])
 def test_conditions_that_are_none(plugins, where: object) -> None:
-    with pytest.raises(archimport.ConfigError):
+    with pytest.raises(archimport.ConfigError, match="not a condition"):
         plugins.mount(where=where)
+
+
+_WRONG = [
+    "nowhere = 1",
+    "updated_at = ",
+    "updated_at = 1)",
+    "nofunction(slug) = 1",
+    "slug = 'one",
+    "slug IN (SELECT 1 FROM",
+]
+_WRONG_ONLY_IN = {
+    "sqlite": ["slug = :x", "slug = ?", "json_extract('{', '$.x') = 1", "slug = #"],
+    "postgresql": ["1/0 = 1", "'x'::int = 1", "slug = 1", "slug = ?"],
+    "mysql": ["slug = :x", "slug = ?"],
+}
+
+
+@pytest.mark.parametrize("by_engine", [False, True])
+def test_conditions_that_are_wrong(channel, by_engine: bool) -> None:
+    """The condition is to blame, not the database, and nothing is tried again."""
+    plugins = Plugins(channel)
+    plugins.add("one", "value = 1\n")
+    for where in [*_WRONG, *_WRONG_ONLY_IN[channel.kind]]:
+        with pytest.raises(archimport.ConfigError, match=r"cannot read the rows where .*check where=") as caught:
+            plugins.mount(plugins.engine if by_engine else None, where=where)
+        assert "damaged" not in str(caught.value)
 
 
 @pytest.mark.parametrize("option", ["table", "name", "source", "revision", "package"])
