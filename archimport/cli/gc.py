@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from archimport.cli.database import database_argument
-from archimport.cli.store import echo_done, json_option, print_json
+from archimport.cli.store import echo_done, json_option, to_json
 from archimport.sql.source import address_of
 
 
@@ -22,7 +22,7 @@ def command(database: str, days: float, dry_run: bool, as_json: bool) -> None:
 
     collected = collect(address_of(database), days=days, dry_run=dry_run)
     if as_json:
-        print_json(collected._asdict())
+        echo_done(to_json(collected._asdict()))
     else:
         would = "would delete" if dry_run else "deleted"
         echo_done(f"{would} {len(collected.releases)} releases and {collected.contents} contents")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from archimport.cli.store import echo_done, json_option, print_json, split_release
+from archimport.cli.store import echo_done, json_option, split_release, to_json
 from archimport.runtime.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def command(
         )
     _warn(packed)
     if as_json:
-        print_json(packed._asdict())
+        echo_done(to_json(packed._asdict()))
         return
     runs = f", starts at {packed.entry}" if packed.entry else ""
     echo_done(

@@ -6,7 +6,7 @@ import click
 
 from archimport.cli.database import address_on_channel, channel_option, check_order, database_argument, message_option
 from archimport.cli.pack import input_options, show_progress
-from archimport.cli.store import echo_done, json_option, print_json, split_release
+from archimport.cli.store import echo_done, json_option, split_release, to_json
 
 
 @click.command("publish")
@@ -58,7 +58,7 @@ def command(
             progress=progress,
         )
     if as_json:
-        print_json(published._asdict())
+        echo_done(to_json(published._asdict()))
     else:
         what = f"release {published.release} of {published.members} members, {published.size / 1e6:.2f} MB"
         echo_done(f"{published.channel}: {what}" if published.moved else f"{published.channel}: already {what}")

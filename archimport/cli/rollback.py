@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from archimport.cli.database import address_on_channel, channel_option, database_argument, message_option
-from archimport.cli.store import echo_done, json_option, print_json
+from archimport.cli.store import echo_done, json_option, to_json
 
 
 @click.command("rollback")
@@ -21,6 +21,6 @@ def command(database: str, release: int | None, channel: str | None, message: st
     address = address_on_channel(database, channel)
     event = rollback(address, address.channel, release, message)
     if as_json:
-        print_json(event._asdict())
+        echo_done(to_json(event._asdict()))
     else:
         echo_done(f"{event.channel}: release {event.to_release}")

@@ -69,7 +69,12 @@ def echo_done(text: str) -> None:
 
 def print_json(value: object) -> None:
     """Print one JSON document."""
-    click.echo(json.dumps(value, indent=2, default=str))
+    click.echo(to_json(value))
+
+
+def to_json(value: object) -> str:
+    """Return one JSON document."""
+    return json.dumps(value, indent=2, default=str)
 
 
 def as_dict(entry: Entry) -> dict[str, object]:

@@ -242,12 +242,26 @@ def test_full_terminal(store: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["pack ROOT -o OUT.arc", "pack ROOT -o OUT.zip", "publish OUT.db ROOT", "extract STORE -o OUT"]
+    "command",
+    [
+        "pack ROOT -o OUT.arc",
+        "pack ROOT -o OUT.zip",
+        "publish OUT.db ROOT",
+        "extract STORE -o OUT",
+        "pack ROOT -o OUT.arc --json",
+        "publish OUT.db ROOT --json",
+        "rollback OLD.db 1 --json",
+        "gc OLD.db --json",
+        "upgrade OLD.db",
+    ],
 )
 @pytest.mark.parametrize("reader", ["full", "gone"])
 def test_what_is_done_is_done_though_nobody_reads_it(command: str, reader: str, store: str, tmp_path: Path) -> None:
     root, out = write_tree({"m.py": ""}, tmp_path / "root"), str(tmp_path / "out")
-    words = command.replace("ROOT", str(root)).replace("OUT", out).replace("STORE", store).split()
+    words = command.replace("ROOT", str(root)).replace("OUT", out).replace("STORE", store)
+    words = words.replace("OLD", f"{tmp_path}/old").split()
+    if "OLD" in command:
+        assert archimport("publish", tmp_path / "old.db", root).returncode == 0
     read, write = os.pipe()
     os.close(read)
     with os.fdopen(write, "w") as pipe, open("/dev/full", "w") as full:
@@ -354,7 +368,7 @@ def test_pack_warns_of_pythons_without_a_decoder(tmp_path: Path, monkeypatch: py
         (["ls", "sqlite3:///x.db"], 1, "unknown scheme 'sqlite3' (write sqlite://)"),
         (["ls", "postgres://bob:hunter2@h/db"], 1, "password"),
         (["log", "postgresql+psycopg2cffi://127.0.0.1/y"], 1, "install it, or write postgresql+psycopg:// in the URL"),
-        (["log", "mysql+mysqldb://127.0.0.1/y"], 1, "install it, or write mysql+pymysql:// in the URL"),
+        (["log", "mysql+cymysql://127.0.0.1/y"], 1, "install it, or write mysql+pymysql:// in the URL"),
         (["publish", ".", "p.db"], 1, SWAPPED),
         (["publish", ".", "p.db@dev"], 1, SWAPPED),
         (["publish", "."], 1, SWAPPED),
