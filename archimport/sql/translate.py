@@ -34,6 +34,8 @@ _CONFLICT = frozenset(("40001", "40P01", 1213))
 #: and who cannot be written to.
 _READ_ONLY = frozenset(("25006", 1290, 1836))
 _NO_TABLE_TEXTS = ("no such table", "no such column")
+#: What Python and MySQL's connector say of an argument that is none.
+_NO_ARGUMENT_TEXTS = ("unexpected keyword", "Unsupported argument")
 #: What makes a connection carry any text.
 _SPEAK = "connect with client_encoding=utf8 (PostgreSQL) or charset=utf8mb4 (MySQL)"
 #: Classes of SQLSTATEs that pass (connections, transactions, resources, locks, the server's operator), and numbers of
@@ -64,10 +66,10 @@ def translated(name: str, *, writing: bool = False) -> Iterator[None]:
         raise StoreUnavailable(f"cannot use the database: {_first_line(exc)}", store=name) from None
     except UnicodeError as exc:
         raise _unspoken(exc, name) from None
-    except TypeError as exc:
+    except (AttributeError, TypeError) as exc:
         if "bytes-like" in str(exc):  # SQLAlchemy's own first question to a database in SQL_ASCII
             raise ConfigError("the driver returns text as bytes", store=name, hint=_SPEAK) from None
-        if "unexpected keyword" not in str(exc):
+        if not any(said in str(exc) for said in _NO_ARGUMENT_TEXTS):
             raise _broken(exc, name) from None
         raise ConfigError(f"the driver refuses the URL: {_first_line(exc)}", store=name) from None
     except Exception as exc:  # noqa: BLE001 - drivers raise anything when a server's bytes are damaged
