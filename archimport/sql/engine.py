@@ -19,7 +19,7 @@ from archimport.sql.database import CONNECT_LIMIT, STATEMENT_LIMIT, WRITING_LIMI
 from archimport.sql.drivers import DRIVERS, Driver
 from archimport.sql.hosts import check_string, must_verify
 from archimport.sql.limits import end_in_time, limit_statements
-from archimport.sql.tls import verified
+from archimport.sql.tls import as_said, verified
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -77,9 +77,8 @@ def _made(url: URL, address: Address, limit: int, *, reading: bool) -> Engine:
     check_string(url, dialect.driver)
     known = DRIVERS.get(dialect.driver, Driver())
     arguments = known.arguments(limit)
-    if must_verify(url, address):
-        url, told = verified(url, dialect.driver)
-        arguments |= told
+    url, told = (verified if must_verify(url, address) else as_said)(url, dialect.driver)
+    arguments |= told
     options: dict[str, Any] = {"poolclass": NullPool, "hide_parameters": True}
     if dialect.driver.startswith("psycopg"):
         options["use_native_hstore"] = False

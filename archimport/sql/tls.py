@@ -40,6 +40,27 @@ def verified(url: URL, driver: str) -> Told:
     return rule.tell(url.difference_update_query(said))
 
 
+def as_said(url: URL, driver: str) -> Told:
+    """Return what a driver is told that need not verify: what the URL says; pg8000 knows no words of libpq's for it."""
+    if driver != "pg8000":
+        return url, {}
+    mode = _text(url, "sslmode") or "prefer"
+    bare = url.difference_update_query(("sslmode", *_FILES))
+    if mode == "disable" or "unix_sock" in url.query:
+        return bare, {"ssl_context": False}
+    if mode in ("allow", "prefer"):  # as the driver does by itself
+        return bare, {}
+    if mode not in ("require", "verify-ca", "verify-full"):
+        raise ConfigError(f"no sslmode of PostgreSQL: {mode[:60]!r}")
+    context = _libpq_context(url)
+    context.check_hostname = mode == "verify-full"
+    if mode == "require" and "sslrootcert" not in url.query:
+        import ssl
+
+        context.verify_mode = ssl.CERT_NONE
+    return bare, {"ssl_context": context}
+
+
 def _unverified(hint: str) -> ConfigError:
     """Return the error of a server that need not prove who it is."""
     return ConfigError(
@@ -54,13 +75,16 @@ def _tell_libpq(url: URL) -> Told:
 
 def _tell_pg8000(url: URL) -> Told:
     """Take libpq's words for files: the driver itself knows a context alone."""
-    root = _text(url, "sslrootcert")
-    context = _context(None if root == "system" else root, None, _text(url, "sslcert"), _text(url, "sslkey"))
-    return url.difference_update_query(("sslrootcert", "sslcert", "sslkey")), {"ssl_context": context}
+    return url.difference_update_query(_FILES), {"ssl_context": _libpq_context(url)}
+
+
+def _libpq_context(url: URL) -> SSLContext:
+    root, certificate, key = (_text(url, word) for word in _FILES)
+    return _context(None if root == "system" else root, None, certificate, key)
 
 
 def _tell_pymysql(url: URL) -> Told:
-    files = [_text(url, f"ssl_{key}") for key in ("ca", "capath", "cert", "key", "key_password")]
+    files = [_text(url, f"ssl_{key}") for key in ("ca", "capath", "cert", "key")]
     others = [key for key in url.query if key.startswith("ssl_")]  # one of them, and the driver makes its own context
     return url.difference_update_query(others), {"ssl": _context(*files)}
 
@@ -98,6 +122,8 @@ def _tell_oracledb(url: URL) -> Told:
 
 
 _LIBPQ = _Rule("write sslmode=verify-full in the URL", {"sslmode": frozenset(("verify-full",))}, _tell_libpq)
+#: libpq's words for the files of authorities, of the client's certificate, and of its key.
+_FILES = ("sslrootcert", "sslcert", "sslkey")
 _REFUSED: frozenset[str] = frozenset()
 #: Files of options may turn verifying off: the client's library reads them after its arguments.
 _MYSQL_WORDS = {
@@ -149,17 +175,18 @@ def _with_authorities(url: URL) -> URL:
     return url.update_query_dict({"ssl_ca": authorities})
 
 
-def _context(
-    file: str | None, directory: str | None, certificate: str | None, key: str | None, password: str | None = None
-) -> SSLContext:
+def _context(file: str | None, directory: str | None, certificate: str | None, key: str | None) -> SSLContext:
     import ssl
 
+    named = file or directory
     try:
         context = ssl.create_default_context(cafile=file, capath=directory)
         if certificate:
-            context.load_cert_chain(certificate, key, password)
+            named = certificate if key is None else f"{certificate} and {key}"
+            context.load_cert_chain(certificate, key)
     except OSError as exc:
-        raise ConfigError(f"cannot read the certificates: {exc.strerror or exc}") from None
+        reason = f"cannot read the certificates in {named!r}: {exc.strerror or exc}"
+        raise ConfigError(reason, hint="let the URL name files in PEM that this user can read") from None
     return context
 
 
