@@ -13,6 +13,7 @@ _SPELLINGS = {
     "mysql2": "mysql+pymysql",
     "mysql+mysql": "mysql+pymysql",
     "sqlite3": "sqlite",
+    "sqlserver": "mssql+pyodbc",
 }
 
 

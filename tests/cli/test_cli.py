@@ -366,6 +366,7 @@ def test_pack_warns_of_pythons_without_a_decoder(tmp_path: Path, monkeypatch: py
         (["run", "postgresql+psycopg3://x/y"], 1, "'postgresql+psycopg3' (write postgresql+psycopg://)"),
         (["publish", "mysql2://x/y", "."], 1, "unknown scheme 'mysql2' (write mysql+pymysql://)"),
         (["ls", "sqlite3:///x.db"], 1, "unknown scheme 'sqlite3' (write sqlite://)"),
+        (["ls", "sqlserver://x/y"], 1, "unknown scheme 'sqlserver' (write mssql+pyodbc://)"),
         (["ls", "postgres://bob:hunter2@h/db"], 1, "password"),
         (["log", "postgresql+psycopg2cffi://127.0.0.1/y"], 1, "install it, or write postgresql+psycopg:// in the URL"),
         (["log", "mysql+cymysql://127.0.0.1/y"], 1, "install it, or write mysql+pymysql:// in the URL"),
