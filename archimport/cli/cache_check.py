@@ -61,7 +61,7 @@ def _check_unit(unit: Path) -> Iterator[Finding]:
         finding = _check_file(unit / file.path, file, is_complete)
         if finding is not None:
             forget_notes(unit)
-            _delete_file(finding.path)
+            _delete_file(finding.path, unit)
             yield finding
 
 
@@ -88,12 +88,12 @@ def _is_pythons_own(path: Path, content: bytes) -> bool:
     return is_bytecode and int.from_bytes(content[4:8], "little") in (0, 3)
 
 
-def _delete_file(path: Path) -> None:
-    """Delete a file of a unit, and whatever else is in its place or in that of a directory above."""
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    for level in (path, *path.parents):
-        if level.is_dir():
+def _delete_file(path: Path, unit: Path) -> None:
+    """Delete a file of a unit, and whatever else is in its place or in that of a directory above; follow no link."""
+    levels = [path, *path.parents][: len(path.relative_to(unit).parts)]
+    for level in reversed(levels):
+        if level.is_symlink() or not level.is_dir():
+            with contextlib.suppress(OSError):
+                level.unlink()
             return
-        with contextlib.suppress(OSError):
-            level.unlink()
+    shutil.rmtree(path, ignore_errors=True)

@@ -241,17 +241,23 @@ def test_bytecode_that_is_damaged(store: Path, cache: Path, damage: bytes | None
     assert (done.returncode, done.stdout) == (1, f"{pyc}: damaged\n")
 
 
-@pytest.mark.parametrize("kind", ["file", "directory"])
-def test_other_things_in_the_place_of_a_file_or_directory(store: Path, cache: Path, kind: str) -> None:
+@pytest.mark.parametrize("kind", ["file", "directory", "link", "link above"])
+def test_other_things_in_the_place_of_a_file_or_directory(store: Path, cache: Path, kind: str, tmp_path: Path) -> None:
     use(store)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "data.txt").touch()
     (data,) = cache.rglob("data.txt")
     if kind == "file":
         data.unlink()
         data.mkdir()
         (data / "x").touch()
+    elif kind == "link":
+        data.unlink()
+        data.symlink_to(tmp_path / "mine")
     else:
         shutil.rmtree(data.parent)
-        data.parent.touch()
+        data.parent.touch() if kind == "directory" else data.parent.symlink_to(tmp_path / "mine")
     assert archimport("cache", "verify").returncode == 1
     use(store)
     assert data.read_text() == "x" * 1000
+    assert (tmp_path / "mine" / "data.txt").exists()
