@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 #: What names an encoding in the first two lines of a source (PEP 263).
 _COOKIE = r"^((?:[ \t\f]*(?:#.*)?\n)??[ \t\f]*#.*?coding[:=][ \t]*)[-\w.]+"
+#: How files of Python's are called; systems that take upper for lower case write them in either.
+_ENDINGS = frozenset(("py", "pyc", "pyi", "pyo", "pyw"))
 
 
 class Row:
@@ -43,9 +45,15 @@ class Row:
         parts = [*filter(None, package.split(".")), *own]
         self.is_package = parts[-1] == "__init__" and len(parts) > 1
         module = "/".join(parts[:-1] if self.is_package else parts)
-        if name is None or not all(own) or not _is_member(f"{module}/__init__.py"):
+        if name is None or not all(own) or _is_other_file(self.name) or not _is_member(f"{module}/__init__.py"):
             raise FormatError("has a name that is no module's")
         self.module = module
+
+
+def _is_other_file(name: str) -> bool:
+    """Return whether a name is that of a file of Python's which is no source: its ending would become a module."""
+    _, dot, ending = name.rstrip(" ").rpartition(".")
+    return bool(dot) and ending != "py" and ending.lower() in _ENDINGS
 
 
 def _is_member(path: str) -> bool:

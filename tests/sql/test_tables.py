@@ -115,7 +115,22 @@ def rule(name: str) -> object:
     return importlib.import_module(f"acme.rules.{name}" if name else "acme.rules")
 
 
-_NOT_NAMES = ["", "a..b", ".a", "/a.py", "..", "../a.py", "a\n", None, "x" * 1100, "a." * 130 + "b"]
+_NOT_NAMES = [
+    "a.pyc",
+    "a.PY",
+    "shop/a.Pyc ",
+    "a.pyi",
+    "",
+    "a..b",
+    ".a",
+    "/a.py",
+    "..",
+    "../a.py",
+    "a\n",
+    None,
+    "x" * 1100,
+    "a." * 130 + "b",
+]
 
 
 @pytest.mark.parametrize("slug", _NOT_NAMES, ids=[repr(slug)[:20] for slug in _NOT_NAMES])
@@ -146,6 +161,8 @@ def test_names_that_are_no_modules(sqlite, caplog: pytest.LogCaptureFixture, slu
         ("shop/__init__.py", "shop", "shop/__init__.py"),
         ("shop.__init__", "shop", "shop/__init__.py"),
         ("__init__.py", "", "__init__.py"),
+        ("py", "py", "py.py"),
+        ("shop/py.py", "shop.py", "shop/py.py"),
         ("été", "été", "été.py"),
         ("top-level", "top-level", "top-level.py"),
     ],
