@@ -197,8 +197,9 @@ def test_watch_of_a_standby(standby: Standby, caplog: pytest.LogCaptureFixture) 
             channel.publish({"a.py": "value = 3\n"})
             assert told.acquire(timeout=30)
             balancer._url = sqlalchemy.make_url(standby.standby)
-            asked, deadline = mounted.store._database.statements, time.monotonic() + 30
-            while mounted.store._database.statements < asked + 10:  # the first few may be those of the primary
+            database, deadline = mounted.store._opened.database, time.monotonic() + 30
+            asked = database.statements
+            while database.statements < asked + 10:  # the first few may be those of the primary
                 assert time.monotonic() < deadline
                 time.sleep(0.05)
             assert not told.acquire(blocking=False)
