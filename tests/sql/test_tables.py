@@ -363,6 +363,17 @@ def test_table_that_keeps_a_history(plugins) -> None:
     assert rule("one").value == 12
 
 
+def test_draft_above_a_history(plugins, caplog: pytest.LogCaptureFixture) -> None:
+    """The newest revision that has source is the module."""
+    for revision, code in enumerate(("value = 1\n", "value = 2\n", None)):
+        plugins.add("one", code, revision)
+    plugins.mount()
+    assert rule("one").value == 2
+    assert ["row 'one' holds no source code; it is skipped" in record.getMessage() for record in caplog.records] == [
+        True
+    ]
+
+
 def test_history_by_time(channel) -> None:
     plugins = Plugins(channel, "slug VARCHAR(80), code TEXT, updated_at TIMESTAMP NULL")
     for day in ("2026-02-01", "2026-10-01", "2025-12-31"):
