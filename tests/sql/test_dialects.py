@@ -93,6 +93,9 @@ def test_engine_of_duckdb(duckdb: str) -> None:
         connection.execute(text("INSERT INTO rules VALUES ('duck/rule.py', 'value = 1', 1), ('draft', NULL, 1)"))
     with archimport.mount(engine, table="rules", revision="rev", where="rev > 0"):
         assert importlib.import_module("duck.rule").value == 1
+    for where in ("nofunction(rev)", "rev = ", "name::INTEGER = 1", "rev = :x"):
+        with pytest.raises(archimport.ConfigError, match="check where="):
+            archimport.mount(engine, table="rules", where=where)
     engine.dispose()
 
 
