@@ -13,7 +13,11 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
 #: What a tool that loads a plugin of ours has loaded already.
-TOOLS = {"archimport/testing/pytest.py": {"pytest", "_pytest"}, "archimport/testing/coverage.py": {"coverage"}}
+TOOLS = {
+    "archimport/testing/pytest.py": {"pytest", "_pytest"},
+    "archimport/testing/coverage.py": {"coverage"},
+    "archimport/testing/debugpy.py": {"pydevd_file_utils"},
+}
 
 
 def imported(file: Path) -> Iterator[str]:

@@ -54,7 +54,7 @@ def create_engine(address: Address, *, reading: bool) -> Engine:
     except NoSuchModuleError:
         raise ConfigError("SQLAlchemy knows no such database", hint="install its dialect") from None
     except ModuleNotFoundError as exc:
-        hint = f"install it, or write {instead}:// in the URL"
+        hint = "install it" if url.drivername == instead else f"install it, or write {instead}:// in the URL"
         raise ConfigError(f"the driver {exc.name!r} is not installed", hint=hint) from None
     except (SQLAlchemyError, TypeError, ValueError):
         raise ConfigError("not a URL for this database") from None
