@@ -18,7 +18,7 @@ from archimport.runtime.hook import install, keep_finder
 from archimport.runtime.opening import Alone
 from archimport.runtime.registry import check_folder, registry
 from archimport.runtime.schemes import file_request, schemes
-from archimport.runtime.store import Changes, Snapshot, Store
+from archimport.runtime.store import Changes, Snapshot, Store, changes_between
 from archimport.runtime.unit import plan_of
 
 TYPE_CHECKING = False
@@ -131,10 +131,12 @@ class Mount:
         raises, everything is as it was before, and that is raised.
         """
         before = self.store.snapshot()
-        changes = self.store.refresh()
-        after = self.store.snapshot()
-        if self._seen is not None and after is not None and after is not self._seen:
-            changes = Changes(self._seen.versions(), after.versions())
+        if before is None:
+            after, changes = None, self.store.refresh()
+        else:
+            self.store.move()
+            after = self.store.snapshot()
+            changes = changes_between(self._seen, after)
         self._forget(changes)
         if reload:
             changes = self._reload(changes, before)

@@ -91,6 +91,13 @@ class Snapshot:
         raise NotImplementedError
 
 
+def changes_between(before: Snapshot | None, after: Snapshot | None) -> Changes:
+    """Return what changed from one snapshot to another; nothing where there are none."""
+    if before is None or after is None or before is after:
+        return Changes()
+    return Changes(before.versions(), after.versions())
+
+
 class Store:
     """A read-mostly tree of members.
 
@@ -146,9 +153,14 @@ class Store:
     def invalidate(self) -> None:
         """Note that what the container holds may have changed: look with the next lookup, or now, if that may wait."""
 
+    def move(self) -> None:
+        """Read from now on what the container holds now, where that can change."""
+
     def refresh(self) -> Changes:
-        """Look again at the container now, and give what changed."""
-        return Changes()
+        """Move to what the container holds now; return what changed."""
+        before = self.snapshot()
+        self.move()
+        return changes_between(before, self.snapshot())
 
     def snapshot(self) -> Snapshot | None:
         """Return the content that is read now; None where it never changes."""

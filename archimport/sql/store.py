@@ -7,7 +7,7 @@ import os
 from archimport.runtime.errors import ArchimportError, ConfigError, StoreUnavailable
 from archimport.runtime.lock import Lock
 from archimport.runtime.names import check_name
-from archimport.runtime.store import Changes, Entry, Snapshot, Store
+from archimport.runtime.store import Entry, Snapshot, Store
 from archimport.sql import pin as pins
 from archimport.sql.blobs import Blobs, grouped
 from archimport.sql.startup import Startup
@@ -162,8 +162,8 @@ class SqlStore(Store):
         pin = derive(self.address, self._selector.channel, opened.pin, check_name(path), data)
         self._opened = _Opened(opened.database, pin)
 
-    def refresh(self) -> Changes:
-        """Move to the channel's newest release, and give what changed; a release mounted by its name stays."""
+    def move(self) -> None:
+        """Move to the channel's newest release; one that was mounted by its name stays."""
         while True:
             before = self._opened
             database = before.database.current()
@@ -173,7 +173,7 @@ class SqlStore(Store):
             with _moving:
                 if self._opened is before:  # else another thread moved meanwhile, perhaps further
                     self._opened = opened
-                    return Changes(before.versions(), opened.versions())
+                    return
 
     def snapshot(self) -> Snapshot:
         """Return the release that is pinned now."""

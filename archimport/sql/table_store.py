@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from archimport.runtime.errors import ArchimportError, ConfigError, FormatError, StoreUnavailable
 from archimport.runtime.index import MemberIndex
-from archimport.runtime.store import Changes, Snapshot, Store
+from archimport.runtime.store import Snapshot, Store
 from archimport.sql.address import quoted
 from archimport.sql.database import NoTableError
 from archimport.sql.rows import Row, members_of, plain, text_of
@@ -87,7 +87,7 @@ class TableStore(Store):
         database.reads_any_text = True
         self._database = database
         self._snapshot = _Snapshot([], has_revisions=self._has_revisions)
-        self._move()
+        self._read_table()
 
     def _read(self, work: Callable[[Query], Result]) -> Result:
         is_asked = False
@@ -120,7 +120,7 @@ class TableStore(Store):
         rows = [Row(self.package, *row) for row in query(self._select(self._columns), {})]
         return _Snapshot(rows, has_revisions=self._has_revisions)
 
-    def _move(self) -> None:
+    def _read_table(self) -> None:
         """Read the table, and warn of the rows that are skipped from now on."""
         before, now = self._snapshot, self._read(self._read_rows)
         self._snapshot = now
@@ -147,17 +147,15 @@ class TableStore(Store):
     def invalidate(self) -> None:
         """Read the table again; if that cannot be, what was read goes on."""
         try:
-            self.refresh()
+            self.move()
         except ArchimportError:
             return
 
-    def refresh(self) -> Changes:
-        """Read the table again if a revision changed; return what else did."""
-        before = self._snapshot
+    def move(self) -> None:
+        """Read the table again if a revision changed."""
         self._database = self._database.current()
         if not self._has_revisions or self.newest() is not None:
-            self._move()
-        return Changes(before.versions(), self._snapshot.versions())
+            self._read_table()
 
     def newest(self) -> object:
         """Return the revisions that the rows have now, if they are others; contents where no column has revisions."""

@@ -15,7 +15,7 @@ from archimport.runtime.errors import (
 from archimport.runtime.file import ContainerFile
 from archimport.runtime.index import MemberIndex
 from archimport.runtime.names import are_plain, check_name
-from archimport.runtime.store import Changes, Entry, Snapshot, Store
+from archimport.runtime.store import Entry, Snapshot, Store
 from archimport.zip.format import read_directory
 from archimport.zip.member import METHODS, check_readable, prepare, read_member
 
@@ -230,11 +230,9 @@ class ZipStore(Store):
         """Note that the archive may have been replaced."""
         self._asked = object()
 
-    def refresh(self) -> Changes:
-        """Read the archive's directory again if the file was replaced; return what changed."""
-        before = self._opened
+    def move(self) -> None:
+        """Read the archive's directory again if the file was replaced."""
         self._look_again()
-        return Changes(before.versions(), self._opened.versions())
 
     def snapshot(self) -> Snapshot:
         """Return the archive that is open now, which stays readable after the file is replaced."""
