@@ -20,6 +20,8 @@ from archimport.sql.translate import translated
 
 from .conftest import OTHER_DRIVERS, Channel, by_driver
 
+#: SQLAlchemy has this dialect from 2.1 on.
+NEW_DIALECT = pytest.mark.skipif(sqlalchemy.__version__ < "2.1", reason="SQLAlchemy has no mssqlpython before 2.1")
 OTHERS = [(kind, driver) for kind, drivers in OTHER_DRIVERS.items() for driver in drivers]
 
 
@@ -108,7 +110,11 @@ RAW = "mssql+pyodbc:///?odbc_connect=Driver%3D%7BODBC+Driver+18+for+SQL+Server%7
         ("mariadb+mariadbconnector://db.example.com/app?ssl_ca=/ca.pem&ssl_verify_cert=true", {"ssl_ca": "/ca.pem"}),
         ("mysql+mysqlconnector://db.example.com/app?ssl_ca=/ca.pem&ssl_verify_identity=true", CONNECTOR),
         ("mysql+mysqlconnector://db.example.com/app?ssl_ca=/ca.pem&ssl_disabled=false", CONNECTOR),
-        ("mssql+mssqlpython://u@db.example.com/app", {"odbc": "Encrypt=yes;TrustServerCertificate=no"}),
+        pytest.param(
+            "mssql+mssqlpython://u@db.example.com/app",
+            {"odbc": "Encrypt=yes;TrustServerCertificate=no"},
+            marks=NEW_DIALECT,
+        ),
         (f"{ODBC}&Encrypt=yes", {"odbc": "Encrypt=yes;TrustServerCertificate=no"}),
         (ODBC, {"odbc": "Encrypt=yes;TrustServerCertificate=no"}),
         ("mysql+mysqlconnector://db.example.com/app?ssl_ca=/ca.pem&option_files=x.cnf", CONNECTOR),
@@ -207,7 +213,7 @@ def test_arguments_that_a_driver_does_not_take(refusal: Exception) -> None:
         ("mysql+pymysql://db.example.com/app?ssl_ca=/c&read_default_file=x.cnf", "no file of options"),
         ("mariadb+mariadbconnector://db.example.com/app?ssl_ca=/c&default_file=x.cnf", "no file of options"),
         ("mariadb+mariadbconnector://db.example.com/app?ssl_ca=/c&default_group=x", "no file of options"),
-        ("mssql+mssqlpython://u@db.example.com/app?Encrypt=optional", "Encrypt=yes"),
+        pytest.param("mssql+mssqlpython://u@db.example.com/app?Encrypt=optional", "Encrypt=yes", marks=NEW_DIALECT),
         ("mssql+pymssql://u@db.example.com/app", r"mssql\+pyodbc"),
         ("oracle+oracledb://u@db.example.com/?service_name=app", "tcps"),
         ("oracle+oracledb://u@/?dsn=tcps%3A%2F%2Fh%2Fs%3Fssl_server_dn_match%3Doff", "tcps"),
@@ -232,7 +238,9 @@ def test_verifying_cannot_be_told(url: str, hint: str) -> None:
         "Server%20=db.example.com",
     ],
 )
-@pytest.mark.parametrize("dialect", ["mssql+pyodbc", "mssql+mssqlpython", "mysql+pyodbc"])
+@pytest.mark.parametrize(
+    "dialect", ["mssql+pyodbc", pytest.param("mssql+mssqlpython", marks=NEW_DIALECT), "mysql+pyodbc"]
+)
 @pytest.mark.parametrize("host", ["localhost", "db.example.com"])
 def test_keys_that_part_a_connection_string(host: str, dialect: str, query: str) -> None:
     with pytest.raises(archimport.ConfigError, match="signs that part a connection string"):

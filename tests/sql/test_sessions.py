@@ -296,7 +296,8 @@ def encoded(kind: str) -> Iterator[Callable[[str], str]]:
 
     yield make
     with admin.connect() as connection:
-        connection.execute(text(f"DROP DATABASE IF EXISTS {name}"))
+        force = " WITH (FORCE)" if kind == "postgresql" else ""
+        connection.execute(text(f"DROP DATABASE IF EXISTS {name}{force}"))
 
 
 #: Encodings of databases, and messages that each can keep over a connection in UTF-8.

@@ -403,7 +403,7 @@ _CONDITIONS = [
     "updated_at = 1",
     "slug LIKE 'o%'",
     "slug <> ':two' AND updated_at < 2 -- of those that are enabled",
-    "updated_at = 1 AND '%s %(x)s {schema}' <> '10:00 :x ::text' OR 1 = 0",
+    "updated_at = 1 AND '%s {schema}' <> '10:00 :x ::text' OR 1 = 0",
     "updated_at < 2 AND slug IN ('one', 'o:ne')",
 ]
 
