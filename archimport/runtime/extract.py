@@ -99,8 +99,8 @@ def _note_whole(folder: str, state: str, boot: str) -> None:
 
 def _boot() -> str:
     try:
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as stream:
-            return stream.read().strip()
+        with open("/proc/sys/kernel/random/boot_id", "rb") as stream:
+            return stream.read().decode().strip()
     except OSError:  # not Linux
         return ""
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -295,6 +297,9 @@ def encoded(kind: str) -> Iterator[Callable[[str], str]]:
         return admin.url.set(database=name).render_as_string(hide_password=False)
 
     yield make
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()  # SQLAlchemy leaves a connection open whose first statement failed
     with admin.connect() as connection:
         force = " WITH (FORCE)" if kind == "postgresql" else ""
         connection.execute(text(f"DROP DATABASE IF EXISTS {name}{force}"))
