@@ -157,6 +157,7 @@ def test_groups_that_are_the_users_own(case: str, tmp_path: Path, monkeypatch: p
 ACCESS_LIST = struct.pack("<I" + "HHI" * 5, 2, 1, 7, 0, 2, 7, 54322, 4, 5, 0, 16, 7, 0, 32, 5, 0)
 
 
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root becomes somebody else")
 @pytest.mark.parametrize(
     ("mode", "gid", "access_list", "is_safe"),
