@@ -94,7 +94,7 @@ def matrix(arguments: list[str]) -> int:
 
 
 def others(arguments: list[str]) -> int:
-    """Run what CI adds to `test`: every test on the newest Python, on those between what differs between Pythons.
+    """Run what CI adds to `test`: on each other Python the tests of what differs between Pythons.
 
     The first of them has the oldest dependencies that are allowed, and the tests of what uses these, too.
     """
@@ -104,7 +104,7 @@ def others(arguments: list[str]) -> int:
     results: dict[str, int] = {}
     for python in pythons:
         lowest = python is pythons[0] and python.interpreter is not None
-        chosen = () if python is pythons[-1] else (*VARYING, *(DEPENDENT if lowest else ()))
+        chosen = (*VARYING, *(DEPENDENT if lowest else ()))
         results[_name(python, lowest)] = python.test(*chosen, *arguments, lowest=lowest)
     return _report(results)
 
